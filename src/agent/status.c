@@ -1,0 +1,438 @@
+/*
+ * status.c - status and explain as JSON (operations.md section 5).
+ *
+ * Only the coordinator sees the whole; another node shows what it knows,
+ * marked stale.  null means unknown, never 0.
+ */
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "control.h"
+#include "execute.h"
+#include "liveness.h"
+
+struct status {
+	struct agent *agent;
+	const struct state *state;
+	const struct reign *reign;
+	bool stale;
+	bool degraded;
+	json_t *warnings;
+};
+
+__attribute__((format(printf, 4, 5)))
+static void
+warn(struct status *s, bool degrades, const char *command,
+    const char *format, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	if (degrades)
+		s->degraded = true;
+	json_array_append_new(s->warnings, json_pack("{s:s,s:o}", "text",
+	    text, "command", command != NULL ? json_string(command) :
+	    json_null()));
+}
+
+static json_t *
+json_lsn(lsn_t lsn)
+{
+	char text[LSN_TEXT_MAX];
+
+	return lsn_is_known(lsn) ? json_string(lsn_format(lsn, text)) :
+	    json_null();
+}
+
+static json_t *
+json_known(uint64_t value)
+{
+	return value != 0 ? json_integer((json_int_t)value) : json_null();
+}
+
+static const struct walsender *
+find_walsender(const struct report *primary, uint32_t member_id)
+{
+	uint32_t i;
+
+	for (i = 0; i < primary->walsender_count; i++)
+		if (primary->walsenders[i].member_id == member_id)
+			return &primary->walsenders[i];
+	return NULL;
+}
+
+static const char *
+state_word(const struct status *s, const struct member *member,
+    const struct report *r)
+{
+	bool is_primary = member->id == s->reign->primary_id;
+
+	if (!member->has_data)
+		return "running";
+	if (r->order_result == ORDER_FAILED)
+		return "failed";
+	switch (r->pg_state) {
+	case PG_STARTING:
+		return "starting";
+	case PG_STOPPING:
+		return "stopping";
+	case PG_CLONING:
+		return "cloning";
+	case PG_REWINDING:
+		return "rewinding";
+	case PG_STOPPED:
+	case PG_ABSENT:
+		return r->released ? "fenced" : "stopped";
+	case PG_HUNG:
+	case PG_FAILED:
+		return "failed";
+	case PG_RUNNING:
+		break;
+	default:
+		return "unknown";
+	}
+	if (r->pg_role == PG_ROLE_PRIMARY)
+		return is_primary ? "running" : "failed";
+	if (is_primary)
+		return state_phase(s->state) == REIGN_PROMOTING ?
+		    "starting" : "read-only";
+	if (r->receiver_streaming)
+		return "streaming";
+	return r->in_archive_recovery ? "archive-recovery" : "catching-up";
+}
+
+static const char *
+role_word(const struct status *s, const struct member *member)
+{
+	if (!member->has_data)
+		return "witness";
+	return member->id == s->reign->primary_id &&
+	    state_phase(s->state) != REIGN_SEALING ? "primary" : "standby";
+}
+
+static json_t *
+sync_word(const struct status *s, const struct member *member)
+{
+	uint8_t i;
+
+	if (!member->has_data || member->id == s->reign->primary_id)
+		return json_null();
+	for (i = 0; i < s->state->sync.count; i++)
+		if (s->state->sync.names[i].member_id == member->id &&
+		    s->state->sync.names[i].incarnation ==
+		    member->incarnation)
+			return json_string(s->state->sync_settled ? "sync" :
+			    "joining");
+	return json_string("async");
+}
+
+static void
+add_lag(const struct status *s, json_t *node, const struct member *member,
+    const struct report *r)
+{
+	const struct hearing *primary = view_of(&s->agent->view,
+	    s->reign->primary_id);
+	const struct walsender *ws;
+	json_t *bytes = json_null(), *ms = json_null();
+	uint64_t lag;
+
+	if (primary != NULL && member->id != s->reign->primary_id &&
+	    r->pg_role == PG_ROLE_STANDBY &&
+	    lsn_is_known(primary->report.flush_lsn) &&
+	    lsn_is_known(r->replay_lsn)) {
+		lag = primary->report.flush_lsn.value > r->replay_lsn.value ?
+		    primary->report.flush_lsn.value - r->replay_lsn.value : 0;
+		bytes = json_integer((json_int_t)lag);
+		ws = find_walsender(&primary->report, member->id);
+		if (lag == 0)
+			ms = json_integer(0);
+		else if (ws != NULL && ws->streaming)
+			ms = json_integer(ws->replay_lag_ms);
+	}
+	json_object_set_new(node, "lag_bytes", bytes);
+	json_object_set_new(node, "lag_ms", ms);
+}
+
+static void
+add_unheard(json_t *node)
+{
+	static const char *const keys[] = {
+		"timeline", "lsn", "receive_lsn", "replay_lsn", "lag_bytes",
+		"lag_ms", "upstream", "server_version", "agent_version",
+		"age_ms", "message", "pending_restart"
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		json_object_set_new(node, keys[i], json_null());
+	json_object_set_new(node, "state", json_string("unknown"));
+	json_object_set_new(node, "reachable", json_false());
+}
+
+static void
+add_heard(struct status *s, json_t *node, const struct member *member,
+    const struct hearing *hearing)
+{
+	const struct report *r = &hearing->report;
+	int64_t age = monotime_diff_ms(s->agent->now, hearing->at) +
+	    r->sample_age_ms;
+	bool reachable = liveness_of(s->state, &s->agent->view, member->id,
+	    s->agent->now) <= LIVENESS_LATE;
+	bool standby = r->pg_role == PG_ROLE_STANDBY;
+
+	json_object_set_new(node, "state", json_string(reachable ?
+	    state_word(s, member, r) : "unknown"));
+	json_object_set_new(node, "timeline", json_known(r->timeline));
+	json_object_set_new(node, "lsn", json_lsn(standby ? r->replay_lsn :
+	    r->flush_lsn));
+	json_object_set_new(node, "receive_lsn", json_lsn(standby ?
+	    r->receive_lsn : (lsn_t){ 0 }));
+	json_object_set_new(node, "replay_lsn", json_lsn(standby ?
+	    r->replay_lsn : (lsn_t){ 0 }));
+	add_lag(s, node, member, r);
+	json_object_set_new(node, "upstream", r->receiver_streaming ?
+	    json_string(state_name(r->upstream_id != 0 ? r->upstream_id :
+	    s->reign->primary_id, s->state)) : json_null());
+	json_object_set_new(node, "server_version",
+	    json_known(r->server_version));
+	json_object_set_new(node, "agent_version", reachable ?
+	    json_string(FAILOVERD_VERSION) : json_null());
+	json_object_set_new(node, "age_ms", json_integer(age));
+	json_object_set_new(node, "reachable", json_boolean(reachable));
+	json_object_set_new(node, "pending_restart",
+	    json_boolean(r->pending_restart));
+	json_object_set_new(node, "message", r->message[0] != '\0' ?
+	    json_string(r->message) : json_null());
+}
+
+static void
+warn_of_node(struct status *s, const struct member *member,
+    const struct hearing *hearing, json_t *node)
+{
+	const char *state = json_string_value(json_object_get(node,
+	    "state"));
+
+	if (hearing == NULL || strcmp(state, "unknown") == 0) {
+		warn(s, true, NULL, "%s is not heard of", member->name);
+		return;
+	}
+	if (hearing->report.message[0] != '\0')
+		warn(s, true, NULL, "%s: %s", member->name,
+		    hearing->report.message);
+	else if (member->has_data && strcmp(state, "streaming") != 0 &&
+	    member->id != s->reign->primary_id)
+		warn(s, true, NULL, "%s does not stream (%s)", member->name,
+		    state);
+}
+
+static json_t *
+node_json(struct status *s, const struct member *member)
+{
+	const struct hearing *hearing = view_of(&s->agent->view, member->id);
+	char host[ADDRESS_MAX_LEN + 1] = "", port[16] = "";
+	char errmsg[ERRMSG_MAX], slot[80];
+	json_t *node = json_object();
+
+	(void)conf_split_address(member->has_data ? member->pg_address :
+	    member->address, "5432", host, sizeof(host), port, sizeof(port),
+	    errmsg);
+	postgres_slot_name(member->name, slot, sizeof(slot));
+	json_object_set_new(node, "name", json_string(member->name));
+	json_object_set_new(node, "host", json_string(host));
+	json_object_set_new(node, "port", json_integer(
+	    (json_int_t)strtol(port, NULL, 10)));
+	json_object_set_new(node, "role", json_string(role_word(s, member)));
+	json_object_set_new(node, "sync", sync_word(s, member));
+	json_object_set_new(node, "slot", member->has_data &&
+	    member->id != s->reign->primary_id ? json_string(slot) :
+	    json_null());
+	json_object_set_new(node, "tags", json_object());
+	json_object_set_new(node, "incarnation",
+	    json_integer(member->incarnation));
+	json_object_set_new(node, "voter", json_boolean(member->voter));
+	if (hearing == NULL)
+		add_unheard(node);
+	else
+		add_heard(s, node, member, hearing);
+	if (!s->stale)
+		warn_of_node(s, member, hearing, node);
+	return node;
+}
+
+static void
+warn_of_cluster(struct status *s)
+{
+	const struct state *state = s->state;
+	const struct job *job = state_running_job(state, 0);
+
+	if (s->stale) {
+		warn(s, true, NULL, "no coordinator with a majority can be "
+		    "reached: this is what %s knows",
+		    s->agent->conf.node);
+		return;
+	}
+	if (state->member_count == 2)
+		warn(s, false, "failoverctl clone-standby HOST",
+		    "no automatic failover: add a third node or a witness");
+	if (state->settings.durability == DURABILITY_PREFERRED &&
+	    state_data_members(state) > 1 && state->sync.k == 0)
+		warn(s, true, NULL, "commits are not replicated "
+		    "synchronously: too few standbys");
+	if (state->paused_until_us > agent_wall_us())
+		warn(s, true, "failoverctl resume",
+		    "automatic failover is paused");
+	if (job != NULL)
+		warn(s, false, "failoverctl jobs", "job %u is running: %s",
+		    job->id, job->text);
+	if (state_phase(state) == REIGN_SEALING)
+		warn(s, true, "failoverctl explain", "no primary: epoch %llu "
+		    "is sealed (%.150s)", (unsigned long long)state->seal,
+		    state->seal_why);
+}
+
+static json_t *
+quorum_json(const struct status *s)
+{
+	const struct raft *raft = raftio_raft(s->agent->raftio);
+	uint32_t voters = raft_voters(&raft->config);
+
+	return json_pack("{s:i,s:o,s:i}", "voters", (int)voters,
+	    "reachable", s->stale ? json_null() : json_integer(
+	    raft_fresh_voters(raft, s->agent->now)),
+	    "needed", (int)quorum_majority(voters));
+}
+
+static bool
+primary_is_well(const struct status *s)
+{
+	const struct hearing *primary = view_of(&s->agent->view,
+	    s->reign->primary_id);
+
+	return state_phase(s->state) == REIGN_OPEN && primary != NULL &&
+	    liveness_of(s->state, &s->agent->view, s->reign->primary_id,
+	    s->agent->now) <= LIVENESS_LATE &&
+	    primary->report.pg_state == PG_RUNNING &&
+	    primary->report.pg_role == PG_ROLE_PRIMARY &&
+	    primary->report.lease_epoch == s->reign->epoch;
+}
+
+static void
+put_health(struct status *s, json_t *data, int *exit_status)
+{
+	const char *health = "healthy";
+
+	*exit_status = EXIT_DONE;
+	if (s->stale) {
+		health = "unknown";
+		*exit_status = EXIT_CANNOT_TELL;
+	} else if (!primary_is_well(s)) {
+		health = "no-primary";
+		*exit_status = EXIT_NO_PRIMARY;
+	} else if (s->degraded) {
+		health = "degraded";
+		*exit_status = EXIT_DEGRADED;
+	}
+	json_object_set_new(data, "health", json_string(health));
+}
+
+json_t *
+status_json(struct agent *agent, int *exit_status)
+{
+	const struct state *state = &agent->state;
+	struct status s = { .agent = agent, .state = state };
+	const char *coordinator = agent_member_name(agent,
+	    agent_coordinator(agent));
+	json_t *data, *nodes;
+	uint32_t i;
+
+	s.reign = state_reign(state);
+	if (s.reign == NULL)
+		return NULL;
+	s.stale = !raftio_may_decide(agent->raftio);
+	s.warnings = json_array();
+	data = json_object();
+	nodes = json_array();
+	for (i = 0; i < state->member_count; i++)
+		json_array_append_new(nodes, node_json(&s,
+		    &state->members[i]));
+	warn_of_cluster(&s);
+	json_object_set_new(data, "cluster", json_string(state->cluster));
+	json_object_set_new(data, "generation",
+	    json_integer((json_int_t)state->generation));
+	put_health(&s, data, exit_status);
+	json_object_set_new(data, "epoch",
+	    json_integer((json_int_t)s.reign->epoch));
+	json_object_set_new(data, "coordinator", coordinator != NULL ?
+	    json_string(coordinator) : json_null());
+	json_object_set_new(data, "primary", state_phase(state) ==
+	    REIGN_SEALING ? json_null() :
+	    json_string(state_name(s.reign->primary_id, state)));
+	json_object_set_new(data, "durability",
+	    json_string(durability_name(state->settings.durability)));
+	json_object_set_new(data, "sync_since", state->sync_since_us != 0 ?
+	    json_real((double)state->sync_since_us / 1e6) : json_null());
+	json_object_set_new(data, "quorum", quorum_json(&s));
+	json_object_set_new(data, "paused",
+	    json_boolean(state->paused_until_us > agent_wall_us()));
+	json_object_set_new(data, "maintenance", json_array());
+	json_object_set_new(data, "stale", json_boolean(s.stale));
+	json_object_set_new(data, "warnings", s.warnings);
+	json_object_set_new(data, "nodes", nodes);
+	return data;
+}
+
+static json_t *
+lines(const char *text)
+{
+	json_t *array = json_array();
+	const char *end;
+
+	while (*text != '\0') {
+		end = strchr(text, '\n');
+		if (end == NULL)
+			end = text + strlen(text);
+		json_array_append_new(array, json_stringn(text,
+		    (size_t)(end - text)));
+		text = *end == '\n' ? end + 1 : end;
+	}
+	return array;
+}
+
+json_t *
+status_explain(struct agent *agent)
+{
+	const struct state *state = &agent->state;
+	const struct reign *reign = state_reign(state);
+	struct decide_input input;
+	struct trace trace;
+	uint32_t best;
+
+	if (reign == NULL)
+		return NULL;
+	trace_reset(&trace);
+	coordinate_input(agent, &input);
+	trace_add(&trace, "epoch %llu, primary %s, timeline %u",
+	    (unsigned long long)reign->epoch,
+	    state_name(reign->primary_id, state), reign->timeline);
+	trace_add(&trace, "if the primary died now:");
+	best = decide_dry_run(&input, 0, false, &trace);
+	if (best != 0)
+		trace_add(&trace, "-> %s would be promoted",
+		    state_name(best, state));
+	else
+		trace_add(&trace, "-> nobody would be promoted by itself");
+	if (agent->trace.len > 0)
+		trace_add(&trace, "last look at the table:\n%.1500s",
+		    agent->trace.text);
+	return json_pack("{s:o,s:o}", "trace", lines(trace.text), "last",
+	    state->last_decision[0] != '\0' ? json_pack("{s:s,s:o}", "what",
+	    state->seal_why, "trace", lines(state->last_decision)) :
+	    json_null());
+}
