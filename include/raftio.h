@@ -51,8 +51,9 @@ struct raftio_callbacks {
  * or NULL when it was STORE_EMPTY or STORE_DAMAGED (then with an identity of
  * zeroes, but with the store_generation found).  NULL with errmsg when it
  * does not decode.  The node takes part only after identity.member_id is set.
- * Callbacks come from the loop or from the functions below; they may call
- * any of these but raftio_free().
+ * Callbacks, done of a proposal included, come from the loop and never from
+ * within the functions below, except that raftio_free() ends proposals; they
+ * may call any of these but raftio_free().
  */
 struct raftio *raftio_new(uv_loop_t *loop, const char *state_dir,
 	    struct state *state, const struct store_identity *identity,
@@ -88,8 +89,8 @@ void	raftio_receive(struct raftio *raftio, uint32_t from, const void *data,
 	    size_t len);
 
 /*
- * Proposes a command.  done is called once, perhaps before this returns:
- * effect true when it was applied with effect, false with why otherwise
+ * Proposes a command.  done is called once, after this has returned: effect
+ * true when it was applied with effect, false with why otherwise
  * (ignored, full, not the leader).  A why that begins with "outcome unknown"
  * is no failure: the command may still be applied.  done may be NULL.
  */
@@ -101,8 +102,8 @@ void	raftio_change(struct raftio *raftio, enum raft_change change,
 void	raftio_transfer(struct raftio *raftio, uint32_t member_id);
 
 /*
- * Raises the durable promise (never lowers it); promise_kept follows, at once
- * when that is kept already.  Goes through the same write queue as raft; the
+ * Raises the durable promise (never lowers it); promise_kept follows, also
+ * when that was kept already.  Goes through the same write queue as raft; the
  * promise of a node that is no member yet is stored when it joins.
  */
 void	raftio_promise(struct raftio *raftio, uint64_t epoch);

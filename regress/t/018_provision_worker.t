@@ -3,8 +3,8 @@
 #
 # This test plays the coordinator's agent.  The host is a directory and an
 # sshd on a high port; in the place of failoverd stands a small program with
-# a control socket.  Nothing of it needs root: started as root it drops to
-# postgres.
+# a control socket, but for the last part.  Nothing of it needs root: started
+# as root it drops to postgres.
 use strict;
 use warnings;
 
@@ -32,12 +32,14 @@ if (!defined $ENV{PROVISION_TEST_DIR}) {
 	my $scratch = tempdir('provXXXXXX', DIR => '/tmp');
 	my %programs = (
 		"$build/failover-provision" => 'bin/failover-provision',
+		(map { ("$build/./$_" => "real/$_") } qw(failoverd
+		    failover-guard failover-provision)),
 		"$build/obj/regress/t/provision_sign" => 'bin/provision_sign',
 		abs_path(__FILE__) => basename(__FILE__),
 	);
 
 	chmod 0755, $scratch;
-	make_path("$scratch/bin");
+	make_path("$scratch/bin", "$scratch/real");
 	for my $from (keys %programs) {
 		copy($from, "$scratch/$programs{$from}") or
 		    die "$from: $!: run \"make\"\n";
@@ -46,7 +48,7 @@ if (!defined $ENV{PROVISION_TEST_DIR}) {
 	my ($name, $uid, $gid) = (getpwnam('postgres'))[0, 2, 3];
 	my @as;
 	if ($> == 0) {
-		chown $uid, $gid, $scratch, "$scratch/bin";
+		chown $uid, $gid, $scratch, "$scratch/bin", "$scratch/real";
 		@as = ('runuser', '-u', $name, '--');
 	}
 	$ENV{PROVISION_TEST_DIR} = $scratch;
@@ -880,4 +882,25 @@ for my $word ('key made', 'configuration and certificate', 'agent started') {
 	is_deeply(tree_of($host), $before, 'nothing is left');
 }
 stop_host($host);
+
+# The real agent: it accepts before it has met anybody, and ends when asked.
+{
+	my $real = new_host(authorized => default_line() =~
+	    s{\Q$bin\E/}{$dir/real/}r);
+	my @job = ($real, conf => { http => '' });
+
+	know($real, name_of($real) . ' ' . public("$dir/host_ed25519"));
+	my $untouched = tree_of($real);
+	my $result = work(job(@job));
+	done_ok($result, 'provision with the real agent');
+	my ($agent) = $result->{raw} =~ /agent started, pid (\d+)/;
+	is(readlink "/proc/$agent/exe", "$dir/real/failoverd", 'it runs');
+	$result = work(job(@job));
+	like($result->{raw}, qr/agent started, pid $agent\b/,
+	    'the job once more leaves it running');
+	done_ok(work(job(@job, op => 'undo')), 'undo');
+	ok(wait_until(sub { !kill 0, $agent }), 'it has ended');
+	is_deeply(tree_of($real), $untouched, 'and left nothing');
+	stop_host($real);
+}
 done_testing();

@@ -67,7 +67,7 @@ notify_ready(void)
 }
 
 static int
-check_directory(const char *path, const char *what)
+check_directory(const char *path, const char *what, mode_t forbidden)
 {
 	struct stat st;
 
@@ -81,10 +81,12 @@ check_directory(const char *path, const char *what)
 		    "%s\n", what, path, strerror(errno));
 		return -1;
 	}
-	if (st.st_uid != geteuid() || (st.st_mode & 0077) != 0) {
+	if (st.st_uid != geteuid() || (st.st_mode & forbidden) != 0) {
 		fprintf(stderr, "failoverd: %s \"%s\" must belong to this "
-		    "user with mode 0700; its mode is %04o: run chmod 700 "
-		    "\"%s\"\n", what, path, st.st_mode & 07777, path);
+		    "user, without permission %04o for others; its mode is "
+		    "%04o: run chmod %s \"%s\"\n", what, path,
+		    forbidden, st.st_mode & 07777,
+		    forbidden == 0077 ? "700" : "go-w", path);
 		return -1;
 	}
 	return 0;
@@ -280,8 +282,8 @@ main(int argc, char **argv)
 	if (log_level_parse(conf.log_level, &level) != 0)
 		level = LOG_LEVEL_INFO;
 	log_init(conf.node, debug ? LOG_LEVEL_DEBUG : level);
-	if (check_directory(conf.state_dir, "state_dir") != 0 ||
-	    check_directory(conf.run_dir, "run_dir") != 0 ||
+	if (check_directory(conf.state_dir, "state_dir", 0077) != 0 ||
+	    check_directory(conf.run_dir, "run_dir", 0022) != 0 ||
 	    check_modes(&conf) != 0 || take_lock(&conf) != 0)
 		return EXIT_BAD_CONFIG;
 	find_program("failover-guard", agent.guard_program,

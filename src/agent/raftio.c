@@ -11,8 +11,9 @@
  *	    -> queue -> pump() -> raft_step() -> store_save() in a worker
  *	    -> carry_out() -> callbacks
  *
- * What callbacks ask for goes through the queue as well, so that no step
- * begins before the last one is finished.
+ * Whatever is asked for only queues and wakes the loop, so no step begins
+ * before the last one is finished and nobody is called back before his own
+ * call has returned.
  */
 #include "raftio.h"
 
@@ -42,7 +43,8 @@ enum item_kind {
 	ITEM_MESSAGE,		/* data: a FRAME_RAFT payload */
 	ITEM_PROPOSE,		/* data: an encoded command */
 	ITEM_CHANGE,
-	ITEM_TRANSFER
+	ITEM_TRANSFER,
+	ITEM_REFUSED		/* data: why; never in the queue */
 };
 
 struct item {
@@ -59,7 +61,8 @@ struct item {
 
 struct raftio {
 	uv_loop_t *loop;
-	uv_timer_t timer;
+	uv_timer_t timer;	/* the core's next deadline */
+	uv_timer_t wakeup;	/* something was asked for */
 	struct raftio_callbacks callbacks;
 	void *arg;
 	char *state_dir;
@@ -79,6 +82,8 @@ struct raftio {
 	size_t message_bytes;
 	unsigned long long dropped;
 	struct item *pending;	/* proposals in the log, not applied */
+	struct item *refused;	/* to be told why, which is their data */
+	bool kept_due;		/* a promise asked for is kept already */
 
 	uint8_t founding[ENTRY_DATA_MAX];
 	size_t founding_len;	/* proposed whenever this node leads, until
@@ -715,6 +720,45 @@ pump(struct raftio *raftio)
 	arm_timer(raftio);
 }
 
+static void
+tell_refused(struct raftio *raftio)
+{
+	struct item *item, *list = raftio->refused;
+
+	raftio->refused = NULL;		/* a callback may propose again */
+	while ((item = list) != NULL) {
+		char why[ERRMSG_MAX];
+
+		list = item->next;
+		snprintf(why, sizeof(why), "%s", (const char *)item->data);
+		finish_item(item, false, why);
+	}
+}
+
+static void
+on_wakeup(uv_timer_t *timer)
+{
+	struct raftio *raftio = timer->data;
+
+	raftio->stepping = true;
+	tell_refused(raftio);
+	if (raftio->kept_due) {
+		raftio->kept_due = false;
+		raftio->callbacks.promise_kept(raftio->arg,
+		    raftio->identity.promise);
+	}
+	raftio->stepping = false;
+	pump(raftio);
+}
+
+/* The loop comes here before it waits for anything. */
+static void
+wake(struct raftio *raftio)
+{
+	if (!raftio->closed && !uv_is_active((uv_handle_t *)&raftio->wakeup))
+		uv_timer_start(&raftio->wakeup, on_wakeup, 0, 0);
+}
+
 /* ---- life ---- */
 
 static void
@@ -732,8 +776,7 @@ start(struct raftio *raftio, uint32_t election_ms, uint32_t heartbeat_ms)
 	raftio->is_member = true;
 	/* Hands out the snapshot and what is known to be committed. */
 	enqueue_tick(raftio);
-	uv_update_time(raftio->loop);
-	uv_timer_start(&raftio->timer, on_timer, 0, 0);
+	wake(raftio);
 }
 
 /*
@@ -855,8 +898,9 @@ raftio_new(uv_loop_t *loop, const char *state_dir, struct state *state,
 		return NULL;
 	}
 	uv_timer_init(loop, &raftio->timer);
-	raftio->timer.data = raftio;
-	raftio->handles = 1;
+	uv_timer_init(loop, &raftio->wakeup);
+	raftio->timer.data = raftio->wakeup.data = raftio;
+	raftio->handles = 2;
 	if (body != NULL) {
 		election_ms = longest_election_ms(raftio, &heartbeat_ms);
 		start(raftio, election_ms, (uint32_t)heartbeat_ms);
@@ -888,8 +932,9 @@ raftio_free(struct raftio *raftio)
 		if (item != raftio->tick)
 			finish_item(item, false,
 			    "not proposed: this agent is stopping");
-	uv_timer_stop(&raftio->timer);
+	tell_refused(raftio);
 	uv_close((uv_handle_t *)&raftio->timer, on_closed);
+	uv_close((uv_handle_t *)&raftio->wakeup, on_closed);
 }
 
 /* Identity and raft, as they are now, to the disk.  [blocking] */
@@ -1033,7 +1078,7 @@ raftio_receive(struct raftio *raftio, uint32_t from, const void *data,
 	}
 	item->member_id = from;
 	enqueue(raftio, item);
-	pump(raftio);
+	wake(raftio);
 }
 
 /* Why this node takes no request; NULL if it does. */
@@ -1057,26 +1102,28 @@ raftio_propose(struct raftio *raftio, const struct command *command,
 {
 	const char *why = request_obstacle(raftio);
 	uint8_t data[ENTRY_DATA_MAX];
-	struct item *item = NULL;
+	struct item *item;
 	struct buf buf;
 
 	buf_init(&buf, data, sizeof(data));
 	command_encode(command, &buf);
 	if (why == NULL && buf.failed)
 		why = raft_strerror(RAFT_E_TOO_LARGE);
-	if (why == NULL) {
-		item = new_item(ITEM_PROPOSE, data, buf.len);
-		why = "out of memory";
-	}
+	item = why == NULL ? new_item(ITEM_PROPOSE, data, buf.len) :
+	    new_item(ITEM_REFUSED, why, strlen(why) + 1);
 	if (item == NULL) {
-		if (done != NULL)
-			done(arg, false, why);
-		return;
+		log_error("raft", "out of memory");
+		abort();	/* an answer that never comes would be worse */
 	}
 	item->done = done;
 	item->arg = arg;
-	enqueue(raftio, item);
-	pump(raftio);
+	if (why != NULL) {
+		item->next = raftio->refused;
+		raftio->refused = item;
+	} else {
+		enqueue(raftio, item);
+	}
+	wake(raftio);
 }
 
 static void
@@ -1091,7 +1138,7 @@ request(struct raftio *raftio, enum item_kind kind, uint8_t change,
 	item->change = change;
 	item->member_id = member_id;
 	enqueue(raftio, item);
-	pump(raftio);
+	wake(raftio);
 }
 
 void
@@ -1112,14 +1159,11 @@ raftio_promise(struct raftio *raftio, uint64_t epoch)
 {
 	if (raftio->closed)
 		return;
-	if (epoch <= raftio->identity.promise) {
-		raftio->callbacks.promise_kept(raftio->arg,
-		    raftio->identity.promise);
-		return;
-	}
-	if (epoch > raftio->promise_wanted)
+	if (epoch <= raftio->identity.promise)
+		raftio->kept_due = true;
+	else if (epoch > raftio->promise_wanted)
 		raftio->promise_wanted = epoch;
-	pump(raftio);
+	wake(raftio);
 }
 
 /* ---- what can be asked ---- */
