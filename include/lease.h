@@ -45,7 +45,7 @@ struct lease_message {
 /* What a voter remembers; volatile, except that promise is durable. */
 struct lease_voter {
 	monotime_t started;	/* silent until started + lease * 1.2 */
-	uint64_t promise;	/* grants nothing up to this epoch */
+	uint64_t promise;	/* sealed for: grants no older epoch */
 	uint64_t granted_epoch;	/* newest grant */
 	uint32_t granted_to;
 	uint64_t granted_start_ns;

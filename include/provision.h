@@ -23,7 +23,11 @@
  *            "postgresql.data_dir":..., any key of failoverd.conf by path},
  *    "facts":{"pg_major":15,"data_bytes":123456,"replace":false}}
  * Keys missing in conf get the target's own defaults: advertise = host as
- * typed with port 7432, postgresql.advertise = the same host with 5432.
+ * typed with port 7432, postgresql.advertise = the same host with 5432,
+ * postgresql.data_dir = where the host's packages keep a cluster of pg_major.
+ * Without any postgresql.* key and with pg_major 0 the node is a witness.
+ * Both known_hosts files belong into known_hosts: the one of failoverd.conf
+ * and ~/.ssh/known_hosts.
  *
  * Worker to agent:
  *   {"type":"progress","text":...}
@@ -36,6 +40,8 @@
  *   {"type":"done","text":...}				exit 0
  *   {"type":"error","text":...,"hint":...,"changed":bool}	exit 1; changed
  *	is false when the host is as it was before.
+ * "check" changes nothing: findings, then done or error.  A job that was cut
+ * can be given again; the request to sign is then for the same key.
  * "undo" removes exactly what the marker of that job on the host lists and
  * stops the agent started for it.
  */

@@ -114,7 +114,7 @@ struct raft_message {
 	uint64_t commit;	/* APPEND */
 	uint64_t match;		/* APPEND_REPLY: verified up to here, or, when
 				 * refused, a hint where to try next */
-	int64_t stamp_ns;	/* leader's clock when sent, echoed in replies */
+	int64_t stamp_ns;	/* leader's clock when sent; replies echo it */
 	uint32_t entry_count;
 	const struct raft_entry *entries;
 	/* SNAPSHOT: prev_index/prev_term are the last entry it contains */
@@ -197,7 +197,7 @@ struct raft {
 	size_t snapshot_len;
 	uint8_t snapshot[SNAPSHOT_MAX];
 	uint32_t log_count;			/* entries behind the snapshot */
-	struct raft_entry log[RAFT_LOG_MAX];	/* log[0] is snapshot_index+1 */
+	struct raft_entry log[RAFT_LOG_MAX];	/* from snapshot_index + 1 on */
 
 	/* volatile */
 	struct raft_config config;		/* in force: last of the log */

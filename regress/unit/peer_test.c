@@ -1059,6 +1059,46 @@ test_collision(void)
 	is_int(good, 20, "two nodes that call each other agree");
 }
 
+/*
+ * The agent `own` has called the stranger `other`; then that one calls too.
+ * True when the agent stays with its own call.
+ */
+static bool
+keeps_own_call(const char *own, const char *other, uint64_t second_start)
+{
+	struct agent a;
+	struct raw called, calling;
+	SSL_CTX *ctx = context("ca", other, other);
+	struct peer_hello hello = hello_of(other);
+	bool kept;
+
+	agent_start(&a, own, own, "127.0.0.1");
+	dial(&a, other, "127.0.0.1", raw_listen(&called, ctx));
+	raw_hello(&called, &hello);
+	until(peers_is_up(a.peers, other));
+	hello.agent_start = second_start;
+	raw_connect(&calling, ctx, a.port);
+	raw_hello(&calling, &hello);
+	until(called.ended || calling.ended);
+	kept = calling.ended && !called.ended;
+	ok(called.ended != calling.ended && peers_is_up(a.peers, other) &&
+	    a.ups == (kept ? 1 : 2) && a.order_good, "%s keeps one link of "
+	    "two with %s", own, other);
+	raw_close(&called);
+	raw_close(&calling);
+	agent_end(&a);
+	SSL_CTX_free(ctx);
+	return kept;
+}
+
+static void
+test_simultaneous(void)
+{
+	ok(keeps_own_call("n1", "n3", 77), "the call of the smaller name");
+	ok(!keeps_own_call("n3", "n1", 77), "and not that of the greater");
+	ok(!keeps_own_call("n1", "n3", 78), "but a restarted agent is new");
+}
+
 static void
 test_targets(void)
 {
@@ -1250,6 +1290,7 @@ main(void)
 	test_restart();
 	test_newer_wins();
 	test_collision();
+	test_simultaneous();
 	test_targets();
 	test_copied_host();
 	test_expired();

@@ -454,17 +454,26 @@ is_server(uint32_t id, bool voter)
 	return server != NULL && server->voter == voter;
 }
 
-/* Asked for until it is so: it may be refused for the moment. */
+/* Is it so?  If not, it is asked for, fifty times a second. */
+static bool
+is_changed(enum raft_change what, uint32_t id, bool voter)
+{
+	static monotime_t next;
+
+	if (is_server(id, voter))
+		return true;
+	if (monotime_before(next, monotime_now()) && leader() != 0) {
+		next = monotime_add_ms(monotime_now(), 20);
+		raftio_change(nodes[a_leader()].raftio, what, id);
+	}
+	return false;
+}
+
+/* It may be refused for the moment. */
 static bool
 change(enum raft_change what, uint32_t id, bool voter)
 {
-	unsigned int asked;
-
-	for (asked = 0; asked < 2000 && !is_server(id, voter); asked++) {
-		raftio_change(nodes[a_leader()].raftio, what, id);
-		turn();
-	}
-	return is_server(id, voter);
+	return until(is_changed(what, id, voter));
 }
 
 /* The leader knows a member of that name; proposed until it does. */
@@ -821,6 +830,41 @@ test_reentry(void)
 	ok(chain.left == 0, "proposals out of callbacks");
 }
 
+/* One that never takes no for an answer must not stop the loop. */
+static struct stubborn {
+	struct raftio *raftio;
+	unsigned int refused;
+	bool enough;
+} stubborn;
+
+static void
+propose_anyway(void *arg, bool effect, const char *why)
+{
+	struct command command = event_command(1);
+
+	(void)arg;
+	(void)effect;
+	(void)why;
+	stubborn.refused++;
+	if (!stubborn.enough)
+		raftio_propose(stubborn.raftio, &command, propose_anyway,
+		    NULL);
+}
+
+static void
+test_stubborn(void)
+{
+	uint32_t id = a_leader() == 1 ? 2 : 1;
+	struct command command = event_command(1);
+
+	stubborn.raftio = nodes[id].raftio;
+	raftio_propose(stubborn.raftio, &command, propose_anyway, NULL);
+	ok(until(stubborn.refused > 200) && propose_events(3),
+	    "a proposer that never gives up does not stop the others");
+	stubborn.enough = true;
+	ok(until(are_equal()), "all are in the same state");
+}
+
 /* An agent is stopped at any moment of a write. */
 static void
 test_stop_while_writing(void)
@@ -943,6 +987,7 @@ main(void)
 	test_compaction();
 	test_many_at_once();
 	test_reentry();
+	test_stubborn();
 	test_stop_while_writing();
 	test_lost_state();
 	test_unknown_entry();

@@ -32,6 +32,8 @@
 #define MESSAGES_QUEUED_MAX	512
 #define BYTES_QUEUED_MAX	(4u * 1024 * 1024)
 #define REQUESTS_QUEUED_MAX	128
+/* In one turn of the loop: callbacks may go on asking for ever. */
+#define STEPS_MAX		64
 /* A disk that refuses is asked again no sooner. */
 #define DISK_RETRY_MS		250
 /* Said, because nothing is sent meanwhile: it may cost the leadership. */
@@ -62,7 +64,7 @@ struct item {
 struct raftio {
 	uv_loop_t *loop;
 	uv_timer_t timer;	/* the core's next deadline */
-	uv_timer_t wakeup;	/* something was asked for */
+	uv_idle_t wakeup;	/* something was asked for */
 	struct raftio_callbacks callbacks;
 	void *arg;
 	char *state_dir;
@@ -122,6 +124,7 @@ struct raftio {
 };
 
 static void	pump(struct raftio *raftio);
+static void	wake(struct raftio *raftio);
 
 monotime_t
 monotime_now(void)
@@ -698,8 +701,13 @@ static void
 pump(struct raftio *raftio)
 {
 	struct item *item;
+	unsigned int steps;
 
-	while (may_step(raftio)) {
+	for (steps = 0; may_step(raftio); steps++) {
+		if (steps == STEPS_MAX) {
+			wake(raftio);
+			break;
+		}
 		if (is_compaction_due(raftio)) {
 			step_compact(raftio);
 		} else if (raftio->promise_wanted > raftio->identity.promise) {
@@ -736,10 +744,11 @@ tell_refused(struct raftio *raftio)
 }
 
 static void
-on_wakeup(uv_timer_t *timer)
+on_wakeup(uv_idle_t *wakeup)
 {
-	struct raftio *raftio = timer->data;
+	struct raftio *raftio = wakeup->data;
 
+	uv_idle_stop(wakeup);
 	raftio->stepping = true;
 	tell_refused(raftio);
 	if (raftio->kept_due) {
@@ -751,12 +760,12 @@ on_wakeup(uv_timer_t *timer)
 	pump(raftio);
 }
 
-/* The loop comes here before it waits for anything. */
+/* The loop comes here before it waits for anything, once in each turn. */
 static void
 wake(struct raftio *raftio)
 {
-	if (!raftio->closed && !uv_is_active((uv_handle_t *)&raftio->wakeup))
-		uv_timer_start(&raftio->wakeup, on_wakeup, 0, 0);
+	if (!raftio->closed)
+		uv_idle_start(&raftio->wakeup, on_wakeup);
 }
 
 /* ---- life ---- */
@@ -898,7 +907,7 @@ raftio_new(uv_loop_t *loop, const char *state_dir, struct state *state,
 		return NULL;
 	}
 	uv_timer_init(loop, &raftio->timer);
-	uv_timer_init(loop, &raftio->wakeup);
+	uv_idle_init(loop, &raftio->wakeup);
 	raftio->timer.data = raftio->wakeup.data = raftio;
 	raftio->handles = 2;
 	if (body != NULL) {

@@ -29,7 +29,7 @@ deny_reason(const struct lease_voter *voter,
     const struct lease_message *request, uint64_t config_index,
     uint32_t named_id, uint64_t named_epoch)
 {
-	if (request->epoch <= voter->promise)
+	if (request->epoch < voter->promise)
 		return "sealed";
 	if (named_epoch != request->epoch)
 		return request->epoch < named_epoch ?
