@@ -728,6 +728,10 @@ my ($first_csr, $pid);
 		is(sprintf('%o', (stat "$state/tls/$name")[2] & 0777), '600',
 		    "$name is for its owner alone");
 	}
+	is(sprintf('%o', (stat "$host->{root}/run/fo")[2] & 0777), '755',
+	    'the run directory can be reached');
+	is(sprintf('%o', (stat $state)[2] & 0777), '700',
+	    'the state directory cannot');
 	is(slurp("$state/tls/ca.crt"), slurp("$dir/ca/ca.crt"), 'the CA');
 	my $conf = slurp("$host->{root}/etc/failoverd.conf");
 	like($conf, qr/peers = \[ "127\.0\.0\.1:7001", "127\.0\.0\.1:7002" \]/,

@@ -404,6 +404,17 @@ test_not_running(void)
 	    "what does not run is not silent");
 }
 
+/* So that few are enough to fill it. */
+static void
+limit_connections(struct server *server)
+{
+	FILE *f = fopen(server->pg.config_file, "a");
+
+	if (f == NULL || fputs("max_connections = 12\n", f) < 0 ||
+	    fclose(f) != 0)
+		bail_out("could not edit postgresql.conf");
+}
+
 static void
 test_primary(void)
 {
@@ -420,6 +431,7 @@ test_primary(void)
 	    control.timeline == 1, "of a fresh cluster with checksums: %s",
 	    control.state);
 	write_owned(&n1, NULL, "");
+	limit_connections(&n1);
 	prepare(&n1);
 	start(&n1);
 	ok(until(is_answered(&n1)), "the first answer");
@@ -683,11 +695,14 @@ static void
 test_hang(void)
 {
 	uint64_t cpu[2], switches[2];
+	struct procfs_entry entry;
 	struct reply reply;
 	unsigned looks;
 
 	/* The postmaster alone: sessions live, a new one does not come. */
 	kill(n1.pid, SIGSTOP);
+	ok(until(procfs_read(n1.pid, &entry) == 0 && entry.state == 'T'),
+	    "the postmaster is stopped");
 	postgres_read_activity(n1.pid, &cpu[0], &switches[0]);
 	looks = n1.looks;
 	ok(until(n1.looks >= looks + 5) && n1.report.probe == PROBE_OK,

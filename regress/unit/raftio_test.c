@@ -534,6 +534,13 @@ test_founding(void)
 	ok(until(outcome.called == 1) && outcome.effects == 0,
 	    "nobody may propose nothing: %s", outcome.why);
 	raftio_receive(nodes[1].raftio, 2, "junk", 4);
+	rmdir(nodes[1].dir);
+	ok(raftio_bootstrap(nodes[1].raftio, &identity, &command,
+	    errmsg) == -1 &&
+	    raftio_identity(nodes[1].raftio)->member_id == 0,
+	    "nobody becomes a member without a disk: %s", errmsg);
+	if (mkdir(nodes[1].dir, 0700) != 0)
+		bail_out(nodes[1].dir, strerror(errno));
 
 	ok(raftio_bootstrap(nodes[1].raftio, &identity, &command,
 	    errmsg) == 0, "founded: %s", errmsg);

@@ -181,8 +181,7 @@ add_heard(struct status *s, json_t *node, const struct member *member,
     const struct hearing *hearing)
 {
 	const struct report *r = &hearing->report;
-	int64_t age = monotime_diff_ms(s->agent->now, hearing->at) +
-	    r->sample_age_ms;
+	int64_t age = monotime_diff_ms(s->agent->now, hearing->at);
 	bool reachable = liveness_of(s->state, &s->agent->view, member->id,
 	    s->agent->now) <= LIVENESS_LATE;
 	bool standby = r->pg_role == PG_ROLE_STANDBY;
@@ -204,6 +203,9 @@ add_heard(struct status *s, json_t *node, const struct member *member,
 	    json_known(r->server_version));
 	json_object_set_new(node, "agent_version", reachable ?
 	    json_string(FAILOVERD_VERSION) : json_null());
+	/* Of the sample, where there is one; else of the report. */
+	if (r->sample_age_ms != UINT32_MAX)
+		age += r->sample_age_ms;
 	json_object_set_new(node, "age_ms", json_integer(age));
 	json_object_set_new(node, "reachable", json_boolean(reachable));
 	json_object_set_new(node, "pending_restart",

@@ -464,6 +464,46 @@ next_sync(const struct facts *f, uint32_t winner, struct sync_list *list)
 		memset(list, 0, sizeof(*list));
 }
 
+/*
+ * A standby whose answer is a moment away is worth that moment: without it
+ * the next epoch would begin with too few to acknowledge.
+ */
+#define STANDBY_WAIT_MS 300
+
+static bool
+wait_for_standbys(const struct facts *f, uint32_t winner,
+    struct trace *trace)
+{
+	const struct state *state = f->state;
+	const struct hearing *hearing;
+	uint32_t i, sealed = 0, coming = 0;
+
+	if (state->settings.durability == DURABILITY_ASYNC ||
+	    monotime_diff_ms(f->in->now, f->in->phase_since) >
+	    STANDBY_WAIT_MS)
+		return false;
+	for (i = 0; i < state->member_count; i++) {
+		const struct member *member = &state->members[i];
+
+		hearing = view_of(f->in->view, member->id);
+		if (member->id == winner || !member->has_data ||
+		    member->phase != MEMBER_READY || hearing == NULL ||
+		    hearing->report.pg_state != PG_RUNNING)
+			continue;
+		if (hearing->report.sealed_epoch == state->seal &&
+		    hearing->report.has_position)
+			sealed++;
+		else
+			coming++;
+	}
+	if (coming == 0 || sealed >= state->settings.sync_standbys)
+		return false;
+	trace_add(trace, "-> waiting a moment: %u of %lld synchronous "
+	    "standbys are sealed, %u more run", sealed,
+	    (long long)state->settings.sync_standbys, coming);
+	return true;
+}
+
 static uint32_t
 next_timeline(const struct state *state)
 {
@@ -493,6 +533,8 @@ row_promote(const struct facts *f, struct decision *d, struct trace *trace)
 		    state_name(f->named_id, f->state));
 		return false;
 	}
+	if (wait_for_standbys(f, best.member_id, trace))
+		return false;
 	name = state_name(best.member_id, f->state);
 	trace_add(trace, "-> promote %s, epoch %llu", name,
 	    (unsigned long long)f->state->seal);

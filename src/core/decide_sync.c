@@ -52,9 +52,12 @@ belongs(const struct facts *f, const struct member *member)
 		    f->in->leader_since) < s->sync_leave_ms;
 	if (monotime_diff_ms(f->in->now, hearing->at) > s->sync_leave_ms)
 		return false;
+	/* A new reign gives its followers that long to find it. */
 	if (inside)
 		return monotime_is_never(hearing->unhealthy_since) ||
 		    monotime_diff_ms(f->in->now, hearing->unhealthy_since) <
+		    s->sync_leave_ms ||
+		    monotime_diff_ms(f->in->now, f->in->phase_since) <
 		    s->sync_leave_ms;
 	return !monotime_is_never(hearing->healthy_since) &&
 	    monotime_diff_ms(f->in->now, hearing->healthy_since) >=

@@ -286,8 +286,8 @@ marker_was_started(const struct marker *marker)
  * noted before; without one (its own directories) they are listed in made.
  */
 static int
-make_directories(struct marker *marker, const char *path, json_t *made,
-    struct problem *problem)
+make_directories(struct marker *marker, const char *path, mode_t mode,
+    json_t *made, struct problem *problem)
 {
 	char missing[DEPTH_MAX][CONF_PATH_MAX];
 	char dir[CONF_PATH_MAX];
@@ -307,7 +307,8 @@ make_directories(struct marker *marker, const char *path, json_t *made,
 		if (marker != NULL && note(marker, "directory",
 		    missing[count], problem) != 0)
 			return -1;
-		if (mkdir(missing[count], 0700) != 0 && errno != EEXIST)
+		if (mkdir(missing[count], mode) == 0 ?
+		    chmod(missing[count], mode) != 0 : errno != EEXIST)
 			return problem_set(problem, "could not create "
 			    "directory \"%s\": %s", missing[count],
 			    strerror(errno));
@@ -323,10 +324,10 @@ make_directories(struct marker *marker, const char *path, json_t *made,
 }
 
 int
-marker_make_directory(struct marker *marker, const char *path,
+marker_make_directory(struct marker *marker, const char *path, mode_t mode,
     struct problem *problem)
 {
-	return make_directories(marker, path, NULL, problem);
+	return make_directories(marker, path, mode, NULL, problem);
 }
 
 /* The names in a directory, so that what was there before is known. */
@@ -395,7 +396,7 @@ marker_begin(struct marker *marker, const struct conf *conf,
 	int rc;
 
 	snprintf(dir, sizeof(dir), "%.400s/markers", conf->state_dir);
-	rc = make_directories(NULL, dir, made, problem);
+	rc = make_directories(NULL, dir, 0700, made, problem);
 	if (rc == 0)
 		rc = marker_lock(marker, problem);
 	if (rc == 0 && marker->content == NULL)

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include <jansson.h>
 
@@ -69,9 +70,12 @@ int	marker_note_file(struct marker *marker, const char *path,
 int	marker_note_start(struct marker *marker, struct problem *problem);
 bool	marker_was_started(const struct marker *marker);
 
-/* Makes a directory and its parents, each noted first; mode of the last. */
+/*
+ * Makes a directory and its parents, each noted first, with this mode whatever
+ * the umask.  Those that exist are left as they are.
+ */
 int	marker_make_directory(struct marker *marker, const char *path,
-	    struct problem *problem);
+	    mode_t mode, struct problem *problem);
 
 /* Notes, then writes by temporary name, fsync, rename, fsync(directory). */
 int	marker_write_file(struct marker *marker, const char *path,

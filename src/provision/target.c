@@ -165,7 +165,7 @@ make_request(struct job *job, char csr[PEM_MAX], struct problem *problem)
 	    read_small(csr_path, csr, PEM_MAX) == 0)
 		return 0;
 	snprintf(dir, sizeof(dir), "%.400s/tls", job->conf.state_dir);
-	if (marker_make_directory(&job->marker, dir, problem) != 0)
+	if (marker_make_directory(&job->marker, dir, 0700, problem) != 0)
 		return -1;
 	/* A key without its request was never signed: nobody knows it. */
 	if (marker_has(&job->marker, key_path))
@@ -265,7 +265,7 @@ install_conf(struct job *job, struct problem *problem)
 	slash = strrchr(dir, '/');
 	if (slash != NULL && slash != dir)
 		*slash = '\0';
-	if (marker_make_directory(&job->marker, dir, problem) != 0 ||
+	if (marker_make_directory(&job->marker, dir, 0700, problem) != 0 ||
 	    marker_note_file(&job->marker, job->conf.file, problem) != 0)
 		return -1;
 	if (conf_write(&job->conf, job->conf.file, errmsg) != 0)
@@ -287,7 +287,8 @@ do_install(struct job *job, const json_t *request, struct findings *findings,
 		return NULL;
 	}
 	if (install_tls(job, cert, problem) != 0 ||
-	    marker_make_directory(&job->marker, job->conf.run_dir,
+	    /* As systemd makes it: control_group has to reach the socket. */
+	    marker_make_directory(&job->marker, job->conf.run_dir, 0755,
 	    problem) != 0 || install_conf(job, problem) != 0)
 		return NULL;
 	return json_pack("{s:s}", "type", "installed");
