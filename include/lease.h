@@ -51,6 +51,7 @@ struct lease_voter {
 	uint64_t granted_start_ns;
 	int64_t granted_stamp_ns;
 	monotime_t granted_until;	/* t_recv + lease * 1.2 */
+	monotime_t older_until;	/* and what older epochs were promised */
 	uint64_t released_epoch;	/* its holder has let go */
 	monotime_t heard;	/* last request of the current primary */
 	struct position heard_position;
@@ -80,23 +81,31 @@ bool	lease_voter_is_clear(const struct lease_voter *voter, uint64_t epoch,
 struct lease_holder {
 	uint64_t epoch;		/* 0 = none wanted */
 	uint64_t start_ns;	/* own agent start */
+	monotime_t begun;	/* what was asked for before is void */
 	uint64_t config_index;
 	uint32_t voter_count;
 	struct {
 		uint32_t id;
 		int64_t stamp_ns;	/* newest granted send stamp */
+		int64_t until_ns;	/* that stamp + the lease it asked */
 	} voters[VOTERS_MAX];
 	monotime_t deadline;	/* never = not held */
 	monotime_t majority_heard;	/* newest majority grant's send stamp */
 };
 
-/* Starts to hold (or, epoch 0, stops wanting) a lease; forgets all grants. */
+/*
+ * Starts to hold (or, epoch 0, stops wanting) a lease; forgets all grants,
+ * also those still to come of requests stamped before now.
+ */
 void	lease_holder_begin(struct lease_holder *holder, uint64_t epoch,
-	    uint64_t start_ns);
+	    uint64_t start_ns, monotime_t now);
 /* Voters changed: grants of others no longer count. */
 void	lease_holder_set_voters(struct lease_holder *holder,
 	    uint64_t config_index, const uint32_t *ids, uint32_t count);
-/* A grant came; moves the deadline when a majority has granted. */
+/*
+ * A grant came; moves the deadline when a majority has granted.  lease_ms is
+ * the present setting: never more than what was asked for is counted upon.
+ */
 void	lease_holder_grant(struct lease_holder *holder,
 	    const struct lease_message *grant, uint32_t lease_ms);
 bool	lease_holder_is_valid(const struct lease_holder *holder,

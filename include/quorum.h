@@ -31,7 +31,8 @@ struct cover {
 /* One sealed node with a position. */
 struct sealed_node {
 	uint32_t member_id, incarnation;
-	bool was_primary;	/* the stopped primary of the newest epoch */
+	bool was_primary;	/* the stopped primary of the last open epoch,
+				 * or of one since that never opened */
 	struct position position;
 };
 

@@ -115,6 +115,7 @@ struct raft_message {
 	uint64_t match;		/* APPEND_REPLY: verified up to here, or, when
 				 * refused, a hint where to try next */
 	int64_t stamp_ns;	/* leader's clock when sent; replies echo it */
+	uint32_t promise_ms;	/* APPEND_REPLY: votes for no other so long */
 	uint32_t entry_count;
 	const struct raft_entry *entries;
 	/* SNAPSHOT: prev_index/prev_term are the last entry it contains */
@@ -180,7 +181,8 @@ const char *raft_strerror(int code);
 struct raft_progress {
 	uint32_t id;
 	uint64_t next, match;
-	monotime_t acked_stamp;	/* newest own send stamp it has answered */
+	monotime_t acked_stamp;	/* newest own send stamp it has answered, */
+	uint32_t promise_ms;	/* and what it promised from then on */
 	bool vote_granted;
 	bool append_due;	/* within a step: gets an append at its end */
 	monotime_t snapshot_sent;	/* never = none under way */
@@ -205,10 +207,12 @@ struct raft {
 	uint8_t role;
 	uint32_t leader;		/* RAFT_NOBODY = not known */
 	uint64_t applied;
+	/* May be changed between steps, also on one server alone. */
 	uint32_t election_ms, heartbeat_ms;
 	uint64_t random;
 	monotime_t now;
 	monotime_t leader_heard;	/* by a follower; never = not yet */
+	monotime_t bound_until;		/* no vote before, promised to it */
 	monotime_t silent_until;	/* no vote before, after a start */
 	monotime_t election_due;
 	monotime_t heartbeat_due;
@@ -254,8 +258,8 @@ monotime_t raft_next_deadline(const struct raft *raft);
 
 /*
  * True while this leader may decide: a majority of the voters, itself
- * included, has answered a message sent at or after now - election_ms * 0.8,
- * an entry of the own term is committed, no leadership transfer is under way
+ * included, has answered a message sent at or after now - 0.8 of what that
+ * voter promised (its election_ms, or ours if that is shorter), an entry of the own term is committed, no leadership transfer is under way
  * and it is a voter itself.  "I am leader" is no permission.
  */
 bool	raft_may_decide(const struct raft *raft, monotime_t now);

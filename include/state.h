@@ -31,7 +31,7 @@
 	    "how often agents report and the primary renews its lease")	\
 	X(election_ms, "election", 1000, 100, 60000, "ms",		\
 	    "shortest election timeout; the longest is twice that")	\
-	X(lease_ms, "lease", 5000, 1000, 120000, "ms",			\
+	X(lease_ms, "lease", 5000, 2000, 120000, "ms",			\
 	    "how long the primary may go on without a majority")	\
 	X(detect_ms, "detect", 1500, 200, 60000, "ms",			\
 	    "silence after which a primary is suspected")		\

@@ -601,6 +601,54 @@ test_may_decide(void)
 	is_clean("may decide");
 }
 
+/* The timeouts are a setting, which no two servers learn at one time. */
+static void
+test_retimed(void)
+{
+	struct raft_message m;
+	int ms;
+
+	make_cluster(3, 39);
+	raft_of(1)->election_ms = 5 * ELECTION_MS;
+	run_ms(5 * HEARTBEAT_MS);
+	ms = decides_for_ms();
+	ok(ms <= ELECTION_MS * 8 / 10 + 1,
+	    "a leader decides only as long as its voters promise");
+
+	make_cluster(3, 40);
+	run_ms(HEARTBEAT_MS);
+	cut_off(1, true);
+	raft_of(2)->election_ms = 10;
+	net.now += (ELECTION_MS - HEARTBEAT_MS - 1) * MS;
+	m = vote_request(3, 2, raft_of(2)->term + 1);
+	hand(&m);
+	ok(!is_granted(), "a shorter timeout takes no promise back");
+
+	make_cluster(3, 41);
+	raft_of(1)->election_ms = ELECTION_MS / 2;
+	run_ms(HEARTBEAT_MS);
+	ms = decides_for_ms();
+	ok(ms <= ELECTION_MS * 4 / 10 + 1,
+	    "nor longer than its own timeout says");
+
+	make_cluster(3, 42);
+	cut_off(1, true);
+	m = (struct raft_message){ .type = RAFT_MSG_APPEND, .from = 1,
+	    .to = 2, .term = raft_of(2)->term, .prev_index = 1,
+	    .prev_term = 1 };
+	hand(&m);
+	raft_of(2)->election_ms = 10;
+	hand(&m);
+	net.now += (ELECTION_MS - 1) * MS;
+	m = vote_request(3, 2, raft_of(2)->term + 1);
+	hand(&m);
+	ok(!is_granted(), "not even when the leader is heard again");
+	net.now += 2 * MS;
+	hand(&m);
+	ok(is_granted(), "but it ends in its time");
+	is_clean("timeouts changed");
+}
+
 /* A message held back, to be handed over later. */
 static struct raft_message held;
 
@@ -1192,7 +1240,7 @@ test_late_stamps(void)
 	cut_off(1, true);
 	m = (struct raft_message){ .type = RAFT_MSG_APPEND_REPLY, .from = 2,
 	    .to = 1, .term = raft_of(1)->term, .granted = true,
-	    .stamp_ns = net.now + 10 * ELECTION_MS * MS };
+	    .promise_ms = ELECTION_MS, .stamp_ns = net.now + 10 * ELECTION_MS * MS };
 	hand(&m);
 	run_ms(ELECTION_MS - HEARTBEAT_MS);
 	ok(raft_of(1)->role == RAFT_LEADER && !may_decide(1),
@@ -1219,6 +1267,7 @@ test_late_stamps(void)
 	ok(raft_of(1)->commit == last_of(1) && !may_decide(1),
 	    "a stamp from before its election is not fresh");
 	m.stamp_ns = net.now;
+	m.promise_ms = ELECTION_MS;
 	hand(&m);
 	ok(may_decide(1), "one from after it is");
 	is_clean("earlier reign");
@@ -1661,6 +1710,7 @@ main(int argc, char **argv)
 	test_prompt_commit();
 	test_check_quorum();
 	test_may_decide();
+	test_retimed();
 	test_transfer();
 	test_transfer_lost();
 	test_learner();

@@ -260,6 +260,7 @@ main(int argc, char **argv)
 	}
 	umask(0077);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);	/* a limit is an error, no death */
 	if (conf_read(&conf, conf_default_path(file), errmsg) != 0 ||
 	    conf_check(&conf, errmsg) != 0) {
 		fprintf(stderr, "failoverd: %s\n", errmsg);

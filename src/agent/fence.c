@@ -111,7 +111,8 @@ fence_renew(struct agent *agent)
 		if (epoch != 0)
 			log_info("lease", "asking for the lease of epoch %llu",
 			    (unsigned long long)epoch);
-		lease_holder_begin(&agent->holder, epoch, agent->start_ns);
+		lease_holder_begin(&agent->holder, epoch, agent->start_ns,
+		    monotime_now());
 	}
 	if (epoch == 0)
 		return;
@@ -252,7 +253,8 @@ fence_release(struct agent *agent, uint64_t epoch)
 	if (agent->holder.epoch == epoch) {
 		fill_message(agent, LEASE_RELEASE, &release);
 		send_to_voters(agent, &release);
-		lease_holder_begin(&agent->holder, 0, agent->start_ns);
+		lease_holder_begin(&agent->holder, 0, agent->start_ns,
+		    monotime_now());
 	}
 	agent_say(agent);
 }

@@ -26,8 +26,12 @@ primary_died(const struct facts *f)
 	if (f->primary == NULL || f->primary_liveness == LIVENESS_UNKNOWN)
 		return false;
 	report = &f->primary->report;
-	/* Its own guard says so: certain, however old the news. */
-	return report->released && report->died_epoch == f->reign->epoch &&
+	/*
+	 * Its own guard says so: certain, however old the news; unless it
+	 * was started again in place, which needs a lease first.
+	 */
+	return report->released && report->lease_epoch == 0 &&
+	    report->died_epoch == f->reign->epoch &&
 	    report->incarnation == f->reign->primary_incarnation;
 }
 
@@ -78,6 +82,43 @@ likely_position(const struct state *state, const struct report *report)
 }
 
 /*
+ * Was it the primary of the last epoch that opened, or of one behind it that
+ * never did?  Nobody has led it anywhere else since: its WAL is whole.
+ */
+static bool
+is_last_primary(const struct state *state, const struct member *member)
+{
+	uint32_t i;
+
+	for (i = state->reign_count; i > 0; i--) {
+		const struct reign *reign = &state->reigns[i - 1];
+
+		if (reign->primary_id == member->id &&
+		    reign->primary_incarnation == member->incarnation)
+			return true;
+		if (reign->opened)
+			break;
+	}
+	return false;
+}
+
+/* It answered lately: would it keep a seal, with a position? */
+static bool
+would_be_sealed(const struct facts *f, const struct member *member,
+    const struct report *report)
+{
+	if (member->id == f->reign->primary_id &&
+	    member->incarnation == f->reign->primary_incarnation)
+		/* A primary that lives on is not to be counted. */
+		return f->died || f->named_id != 0 ||
+		    f->phase == REIGN_PROMOTING;
+	if (f->phase == REIGN_PROMOTING && report->has_position &&
+	    report->sealed_epoch == f->state->seal)
+		return true;
+	return report->pg_state == PG_RUNNING;
+}
+
+/*
  * Q: the nodes that are sealed for `seal` with a position; or, when likely,
  * those that answered lately and would be.
  */
@@ -88,7 +129,6 @@ collect_sealed(const struct facts *f, bool likely, struct sealed_node *q)
 	const struct hearing *hearing;
 	const struct report *r;
 	uint32_t i, count = 0;
-	bool was_primary;
 
 	for (i = 0; i < state->member_count; i++) {
 		const struct member *member = &state->members[i];
@@ -100,18 +140,15 @@ collect_sealed(const struct facts *f, bool likely, struct sealed_node *q)
 		    member->id, f->in->now) > LIVENESS_LATE)
 			continue;
 		r = &hearing->report;
-		was_primary = member->id == f->reign->primary_id &&
-		    member->incarnation == f->reign->primary_incarnation;
-		if (likely) {
-			/* A primary that lives on is not to be counted. */
-			if (was_primary ? !f->died && f->named_id == 0 :
-			    r->pg_state != PG_RUNNING)
-				continue;
-		} else if (r->sealed_epoch != state->seal || !r->has_position)
+		/* What an earlier life of it said is not its own. */
+		if (r->incarnation != member->incarnation)
+			continue;
+		if (likely ? !would_be_sealed(f, member, r) :
+		    r->sealed_epoch != state->seal || !r->has_position)
 			continue;
 		q[count].member_id = member->id;
 		q[count].incarnation = member->incarnation;
-		q[count].was_primary = was_primary;
+		q[count].was_primary = is_last_primary(state, member);
 		q[count].position = likely_position(state, r);
 		count++;
 	}
@@ -139,13 +176,21 @@ lag_allowed(const struct facts *f, struct position best, struct trace *trace)
 {
 	const struct state *state = f->state;
 	struct position known = { 0, { 0 } };
-	uint64_t behind;
+	uint64_t behind, last_open = 0;
 	uint32_t i;
 
+	for (i = 0; i < state->reign_count; i++)
+		if (state->reigns[i].opened)
+			last_open = state->reigns[i].epoch;
 	for (i = 0; i < MEMBERS_MAX; i++)
 		if (position_compare(
 		    f->in->view->hearings[i].report.primary_heard, known) > 0)
 			known = f->in->view->hearings[i].report.primary_heard;
+	if (known.epoch < last_open) {
+		trace_add(trace, "async: no voter has heard how far epoch "
+		    "%llu was -> too far", (unsigned long long)last_open);
+		return false;
+	}
 	behind = known.epoch == best.epoch && known.lsn.value >
 	    best.lsn.value ? known.lsn.value - best.lsn.value : 0;
 	if (known.epoch > best.epoch)
@@ -162,15 +207,19 @@ static const char *
 why_not_candidate(const struct facts *f, const struct member *member,
     const struct report *report)
 {
+	const struct state *state = f->state;
+
 	if (member->no_failover)
 		return "tagged no_failover";
 	if (report->pg_state != PG_RUNNING)
 		return "PostgreSQL is not running";
 	if (report->pg_role != PG_ROLE_STANDBY)
 		return "not a standby";
-	if (report->order_result == ORDER_FAILED)
+	/* An order of before the seal is over, whatever became of it. */
+	if (state->seal > f->reign->epoch &&
+	    report->order_index >= state->seal_index &&
+	    report->order_result == ORDER_FAILED)
 		return "its last order failed";
-	(void)f;
 	return NULL;
 }
 
@@ -246,10 +295,32 @@ best_holds_all(const struct facts *f, const struct candidate *ranked,
 	return true;
 }
 
-/* The rule of design section 5, "When may N be promoted". */
+/* Is the primary of the last open epoch itself among them? */
+static bool
+has_last_open_primary(const struct facts *f, const struct sealed_node *q,
+    uint32_t count)
+{
+	const struct state *state = f->state;
+	const struct reign *open = NULL;
+	uint32_t i;
+
+	for (i = 0; i < state->reign_count; i++)
+		if (state->reigns[i].opened)
+			open = &state->reigns[i];
+	for (i = 0; i < count; i++)
+		if (open != NULL && q[i].member_id == open->primary_id &&
+		    q[i].incarnation == open->primary_incarnation)
+			return true;
+	return false;
+}
+
+/*
+ * The rule of design section 5, "When may N be promoted".  *overridden: only
+ * because the operator accepts a loss.
+ */
 static bool
 rule_met(const struct facts *f, bool likely, struct candidate *best,
-    struct trace *trace)
+    bool *overridden, struct trace *trace)
 {
 	struct sealed_node q[MEMBERS_MAX];
 	struct candidate ranked[MEMBERS_MAX];
@@ -260,16 +331,21 @@ rule_met(const struct facts *f, bool likely, struct candidate *best,
 	count = collect_sealed(f, likely, q);
 	rank_candidates(f, q, count, ranked, trace);
 	if (state->settings.durability == DURABILITY_ASYNC)
-		durable = count > 0 && (q[0].was_primary ||
+		durable = count > 0 && (has_last_open_primary(f, q, count) ||
 		    lag_allowed(f, ranked[0].position, trace));
 	else
 		durable = covers_met(f, q, count, trace);
-	if (!durable && f->accept_loss) {
+	*overridden = !durable && f->accept_loss;
+	if (*overridden) {
 		trace_add(trace, "overridden by --accept-data-loss");
 		durable = true;
 	}
-	/* Whoever is merely likely may still have to be started. */
-	if (likely && count > 0 && !ranked[0].eligible && f->died) {
+	/*
+	 * Whoever is merely likely may still have to be started; and once a
+	 * promotion has failed there is no primary that a seal could harm.
+	 */
+	if (likely && count > 0 && (f->phase == REIGN_PROMOTING ||
+	    (f->died && !ranked[0].eligible))) {
 		*best = ranked[0];
 		return durable;
 	}
@@ -282,20 +358,23 @@ rule_met(const struct facts *f, bool likely, struct candidate *best,
 static bool
 voters_sealed(const struct facts *f, struct trace *trace)
 {
+	const struct raft_config *config = f->in->config;
 	const struct state *state = f->state;
 	const struct hearing *hearing;
 	uint32_t i, voters = 0, sealed = 0, clear = 0;
 	bool wait_clear, good;
 
-	for (i = 0; i < state->member_count; i++) {
-		if (!state->members[i].voter)
+	/* The consensus's own list: a removed member may still grant. */
+	for (i = 0; i < config->count; i++) {
+		if (!config->servers[i].voter)
 			continue;
 		voters++;
-		hearing = view_of(f->in->view, state->members[i].id);
-		if (hearing == NULL)
+		hearing = view_of(f->in->view, config->servers[i].id);
+		if (hearing == NULL ||
+		    hearing->report.promise < state->seal)
 			continue;
-		if (hearing->report.promise >= state->seal)
-			sealed++;
+		sealed++;
+		/* Before its promise it may have granted again since. */
 		if (hearing->report.clear)
 			clear++;
 	}
@@ -347,13 +426,14 @@ want_seal(const struct facts *f, struct decision *d, struct trace *trace,
 {
 	char reason[TEXT_MAX_LEN + 1];
 	struct candidate best;
+	bool overridden;
 	va_list ap;
 
 	va_start(ap, format);
 	vsnprintf(reason, sizeof(reason), format, ap);
 	va_end(ap);
 	trace_add(trace, "%s", reason);
-	if (!rule_met(f, true, &best, trace)) {
+	if (!rule_met(f, true, &best, &overridden, trace)) {
 		trace_add(trace, "a seal could not be followed by a promotion"
 		    " -> not sealed, epoch %llu stays open",
 		    (unsigned long long)f->reign->epoch);
@@ -376,7 +456,7 @@ row_primary_died(const struct facts *f, struct decision *d,
 {
 	if (!f->died)
 		return false;
-	if (f->paused && f->named_id == 0 && f->job == NULL) {
+	if (f->paused && (f->job == NULL || f->job->kind == JOB_CLONE)) {
 		trace_add(trace, "%s died, automatic failover is paused",
 		    state_name(f->reign->primary_id, f->state));
 		return false;
@@ -520,10 +600,12 @@ row_promote(const struct facts *f, struct decision *d, struct trace *trace)
 {
 	struct candidate best;
 	const char *name;
+	bool overridden;
 
 	trace_add(trace, "epoch %llu is sealed: %.200s",
 	    (unsigned long long)f->state->seal, f->state->seal_why);
-	if (!voters_sealed(f, trace) || !rule_met(f, false, &best, trace))
+	if (!voters_sealed(f, trace) ||
+	    !rule_met(f, false, &best, &overridden, trace))
 		return false;
 	/* The one the operator named is worth a moment's wait. */
 	if (f->named_id != 0 && best.member_id != f->named_id &&
@@ -540,13 +622,13 @@ row_promote(const struct facts *f, struct decision *d, struct trace *trace)
 	    (unsigned long long)f->state->seal);
 	decide_command(f, d, CMD_PROMOTE, "%s is to be primary of epoch %llu%s",
 	    name, (unsigned long long)f->state->seal,
-	    f->accept_loss ? " (data loss accepted)" : "");
+	    overridden ? " (data loss accepted)" : "");
 	d->command.u.promote.epoch = f->state->seal;
 	d->command.u.promote.primary_id = best.member_id;
 	d->command.u.promote.primary_incarnation =
 	    state_member(f->state, best.member_id)->incarnation;
 	d->command.u.promote.timeline = next_timeline(f->state);
-	d->command.u.promote.lossy = f->accept_loss;
+	d->command.u.promote.lossy = overridden;
 	next_sync(f, best.member_id, &d->command.u.promote.sync);
 	decide_copy_trace(d->command.u.promote.trace,
 	    sizeof(d->command.u.promote.trace), trace);
@@ -661,13 +743,15 @@ decide_dry_run(const struct decide_input *input, uint32_t named_id,
 {
 	struct candidate best;
 	struct facts facts;
+	bool overridden;
 
 	gather_facts(input, &facts);
 	if (facts.reign == NULL)
 		return 0;
 	facts.named_id = named_id;
 	facts.accept_loss = accept_data_loss;
-	if (!rule_met(&facts, facts.phase != REIGN_SEALING, &best, trace))
+	if (!rule_met(&facts, facts.phase != REIGN_SEALING, &best,
+	    &overridden, trace))
 		return 0;
 	return best.member_id;
 }

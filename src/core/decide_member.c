@@ -23,9 +23,13 @@ is_voter_to_be(const struct facts *f, const struct member *member)
 	    f->in->view, member->id, f->in->now) == LIVENESS_FRESH;
 }
 
-/* A member unknown to the consensus, or a server nobody knows. */
+/*
+ * A member unknown to the consensus, or a server nobody knows.  may_vote:
+ * the voters have stood long enough to be changed again.
+ */
 static bool
-match_servers(const struct facts *f, struct decision *d, struct trace *trace)
+match_servers(const struct facts *f, struct decision *d, bool may_vote,
+    struct trace *trace)
 {
 	const struct raft_config *config = f->in->config;
 	const struct state *state = f->state;
@@ -39,7 +43,8 @@ match_servers(const struct facts *f, struct decision *d, struct trace *trace)
 			    state->members[i].id);
 		}
 	for (i = 0; i < config->count; i++)
-		if (state_member(state, config->servers[i].id) == NULL) {
+		if (state_member(state, config->servers[i].id) == NULL &&
+		    (may_vote || !config->servers[i].voter)) {
 			trace_add(trace, "server %u is no member -> removed",
 			    config->servers[i].id);
 			return server_action(d, config->servers[i].voter &&
@@ -57,12 +62,13 @@ decide_membership(const struct facts *f, struct decision *d,
 	uint32_t voters = raft_voters(f->in->config);
 	uint32_t i, possible = voters, wanted;
 	const struct member *next = NULL;
-
-	if (match_servers(f, d, trace))
-		return true;
 	/* Two majorities a voter apart must not both be granting leases. */
-	if (monotime_diff_ms(f->in->now, f->in->config_since) <
-	    state->settings.lease_ms * 6 / 5)
+	bool may_vote = monotime_diff_ms(f->in->now, f->in->config_since) >=
+	    state->settings.lease_ms * 6 / 5;
+
+	if (match_servers(f, d, may_vote, trace))
+		return true;
+	if (!may_vote)
 		return false;
 	for (i = 0; i < state->member_count; i++) {
 		if (state->members[i].voter ||

@@ -27,7 +27,7 @@ lease_voter_init(struct lease_voter *voter, monotime_t now)
 static const char *
 deny_reason(const struct lease_voter *voter,
     const struct lease_message *request, uint64_t config_index,
-    uint32_t named_id, uint64_t named_epoch)
+    uint32_t named_id, uint64_t named_epoch, monotime_t now)
 {
 	if (request->epoch < voter->promise)
 		return "sealed";
@@ -38,6 +38,11 @@ deny_reason(const struct lease_voter *voter,
 		return "another node is named";
 	if (request->config_index != config_index)
 		return "other voters";
+	/* A late copy would make the release of that run count again. */
+	if (request->epoch == voter->granted_epoch &&
+	    request->holder_start_ns < voter->granted_start_ns &&
+	    monotime_before(now, voter->granted_until))
+		return "an older run of the agent";
 	return NULL;
 }
 
@@ -55,7 +60,7 @@ lease_voter_request(struct lease_voter *voter,
 	reply->lsn = (lsn_t){ 0 };
 	reply->why[0] = '\0';
 	reason = deny_reason(voter, request, config_index, named_id,
-	    named_epoch);
+	    named_epoch, now);
 	if (reason != NULL) {
 		reply->type = LEASE_DENY;
 		snprintf(reply->why, sizeof(reply->why), "%s", reason);
@@ -63,6 +68,12 @@ lease_voter_request(struct lease_voter *voter,
 	}
 	reply->type = LEASE_GRANT;
 	until = monotime_add_ms(now, voter_wait_ms(request->lease_ms));
+	/* Whoever releases a newer epoch does not release an older one. */
+	if (voter->granted_epoch != request->epoch) {
+		if (monotime_before(voter->older_until, voter->granted_until))
+			voter->older_until = voter->granted_until;
+		voter->granted_until = monotime_never();
+	}
 	/* A delayed request never shortens what was promised later. */
 	if (voter->granted_epoch != request->epoch ||
 	    voter->granted_start_ns != request->holder_start_ns ||
@@ -100,7 +111,8 @@ bool
 lease_voter_is_clear(const struct lease_voter *voter, uint64_t epoch,
     uint32_t lease_ms, monotime_t now)
 {
-	if (monotime_before(now, voter->granted_until))
+	if (monotime_before(now, voter->granted_until) ||
+	    monotime_before(now, voter->older_until))
 		return false;
 	if (voter->released_epoch == epoch && voter->granted_epoch == epoch)
 		return true;
@@ -111,16 +123,17 @@ lease_voter_is_clear(const struct lease_voter *voter, uint64_t epoch,
 
 void
 lease_holder_begin(struct lease_holder *holder, uint64_t epoch,
-    uint64_t start_ns)
+    uint64_t start_ns, monotime_t now)
 {
 	uint32_t i;
 
 	holder->epoch = epoch;
 	holder->start_ns = start_ns;
+	holder->begun = now;
 	holder->deadline = monotime_never();
 	holder->majority_heard = monotime_never();
 	for (i = 0; i < holder->voter_count; i++)
-		holder->voters[i].stamp_ns = 0;
+		holder->voters[i].stamp_ns = holder->voters[i].until_ns = 0;
 }
 
 void
@@ -137,26 +150,24 @@ lease_holder_set_voters(struct lease_holder *holder, uint64_t config_index,
 	holder->voter_count = count;
 	for (i = 0; i < count; i++) {
 		holder->voters[i].id = ids[i];
-		holder->voters[i].stamp_ns = 0;
+		holder->voters[i].stamp_ns = holder->voters[i].until_ns = 0;
 	}
 }
 
-/* The newest stamp that a majority of the voters has granted; 0 = none. */
+/* The greatest value that a majority of the voters reaches; 0 = none. */
 static int64_t
-majority_stamp(const struct lease_holder *holder)
+majority_value(const int64_t *values, uint32_t count)
 {
-	uint32_t need = holder->voter_count / 2 + 1;
 	uint32_t i, j, at_least;
 	int64_t best = 0;
 
-	for (i = 0; i < holder->voter_count; i++) {
+	for (i = 0; i < count; i++) {
 		at_least = 0;
-		for (j = 0; j < holder->voter_count; j++)
-			if (holder->voters[j].stamp_ns >=
-			    holder->voters[i].stamp_ns)
+		for (j = 0; j < count; j++)
+			if (values[j] >= values[i])
 				at_least++;
-		if (at_least >= need && holder->voters[i].stamp_ns > best)
-			best = holder->voters[i].stamp_ns;
+		if (at_least >= count / 2 + 1 && values[i] > best)
+			best = values[i];
 	}
 	return best;
 }
@@ -165,25 +176,34 @@ void
 lease_holder_grant(struct lease_holder *holder,
     const struct lease_message *grant, uint32_t lease_ms)
 {
-	int64_t stamp;
+	int64_t stamps[VOTERS_MAX], untils[VOTERS_MAX], until;
+	monotime_t sent = { grant->stamp_ns };
 	uint32_t i;
 
 	if (holder->epoch == 0 || grant->epoch != holder->epoch ||
 	    grant->holder_start_ns != holder->start_ns ||
-	    grant->config_index != holder->config_index)
+	    grant->config_index != holder->config_index ||
+	    monotime_before(sent, holder->begun))
 		return;
-	for (i = 0; i < holder->voter_count; i++)
-		if (holder->voters[i].id == grant->voter_id &&
-		    holder->voters[i].stamp_ns < grant->stamp_ns)
-			holder->voters[i].stamp_ns = grant->stamp_ns;
-	stamp = majority_stamp(holder);
-	if (stamp == 0)
-		return;
-	if (stamp > holder->majority_heard.ns) {
-		holder->majority_heard.ns = stamp;
-		holder->deadline = monotime_add_ms(holder->majority_heard,
-		    lease_ms);
+	/* The setting may have changed since: what was granted counts. */
+	until = monotime_add_ms(sent, grant->lease_ms < lease_ms ?
+	    grant->lease_ms : lease_ms).ns;
+	for (i = 0; i < holder->voter_count; i++) {
+		if (holder->voters[i].id == grant->voter_id) {
+			if (holder->voters[i].stamp_ns < sent.ns)
+				holder->voters[i].stamp_ns = sent.ns;
+			if (holder->voters[i].until_ns < until)
+				holder->voters[i].until_ns = until;
+		}
+		stamps[i] = holder->voters[i].stamp_ns;
+		untils[i] = holder->voters[i].until_ns;
 	}
+	sent.ns = majority_value(stamps, holder->voter_count);
+	if (monotime_before(holder->majority_heard, sent))
+		holder->majority_heard = sent;
+	until = majority_value(untils, holder->voter_count);
+	if (holder->deadline.ns < until)
+		holder->deadline.ns = until;
 }
 
 bool

@@ -60,6 +60,9 @@ liveness_primary(const struct state *state, const struct view *view,
 		    LIVENESS_FRESH)
 			continue;
 		hearing = view_of(view, member->id);
+		/* Who has not applied the promotion speaks of another. */
+		if (hearing->report.applied_index < state->promote_index)
+			continue;
 		evidence->asked++;
 		if (hearing->report.primary_port == PORT_ANSWERS)
 			evidence->port_answers++;

@@ -103,8 +103,12 @@ quorum_cover_is_met(const struct cover *cover,
 		    cover->next_begin.value)))
 			proof = "a sealed node holds the epoch that followed";
 	}
-	/* K = 0 asks for more than there are: only the primary will do. */
-	needed = (uint32_t)cover->count + 1 - cover->k;
+	/*
+	 * K = 0 asks for more than there are: only the primary will do.  K
+	 * above |U| (a list of dummies) could acknowledge nothing at all.
+	 */
+	needed = cover->k > cover->count ? 0 :
+	    (uint32_t)cover->count + 1 - cover->k;
 	if (proof == NULL && cover->k > 0 && in_cover >= needed)
 		proof = "enough";
 	trace_add(trace,

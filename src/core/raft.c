@@ -121,6 +121,7 @@ raft_start(struct raft *raft, uint32_t election_ms, uint32_t heartbeat_ms,
 	raft->random = seed ^ (uint64_t)raft->self << 32;
 	raft->now = now;
 	raft->leader_heard = monotime_never();
+	raft->bound_until = monotime_never();
 	raft->silent_until = monotime_add_ms(now, election_ms);
 	raft->transfer_to = RAFT_NOBODY;
 	raft->progress_count = 0;
@@ -158,6 +159,17 @@ raft_reset_election(struct raft *raft)
 	    (int64_t)raft->election_ms + spread);
 }
 
+void
+raft_bind(struct raft *raft)
+{
+	monotime_t until = monotime_add_ms(raft->now, raft->election_ms);
+
+	/* A shorter timeout takes no promise back. */
+	if (monotime_before(raft->bound_until, until) ||
+	    RULE_OFF("promise-kept"))
+		raft->bound_until = until;
+}
+
 monotime_t
 raft_next_deadline(const struct raft *raft)
 {
@@ -186,33 +198,50 @@ raft_is_fresh(const struct raft_progress *progress, monotime_t now,
 	    window_ms), now);
 }
 
-/* Voters that answered within the window, ourselves included. */
+/* For how long its answer lets us decide. */
+static int64_t
+deciding_window_ms(const struct raft *raft,
+    const struct raft_progress *progress)
+{
+	int64_t window_ms = raft->election_ms;
+
+	if (progress->promise_ms < window_ms && !RULE_OFF("voters-promise"))
+		window_ms = progress->promise_ms;
+	if (RULE_OFF("short-lease"))
+		return 2 * window_ms;
+	return window_ms * FRESH_TENTHS / 10;
+}
+
+/*
+ * Voters that answered, ourselves included: within an election timeout (so
+ * that we may go on leading), or recently enough to decide.
+ */
 static uint32_t
-count_fresh(const struct raft *raft, monotime_t now, int64_t window_ms)
+count_fresh(const struct raft *raft, monotime_t now, bool to_decide)
 {
 	uint32_t i, count;
 
 	if (monotime_before(now, raft->now))
 		now = raft->now;
 	count = raft_is_voter(&raft->config, raft->self) ? 1 : 0;
-	for (i = 0; i < raft->progress_count; i++)
-		if (raft_is_fresh(&raft->progress[i], now, window_ms) &&
+	for (i = 0; i < raft->progress_count; i++) {
+		const struct raft_progress *progress = &raft->progress[i];
+		int64_t window_ms = raft->election_ms;
+
+		if (to_decide)
+			window_ms = deciding_window_ms(raft, progress);
+		if (raft_is_fresh(progress, now, window_ms) &&
 		    (RULE_OFF("learner-uncounted") ||
-		    raft_is_voter(&raft->config, raft->progress[i].id)))
+		    raft_is_voter(&raft->config, progress->id)))
 			count++;
+	}
 	return count;
 }
 
 uint32_t
 raft_fresh_voters(const struct raft *raft, monotime_t now)
 {
-	int64_t window_ms = (int64_t)raft->election_ms * FRESH_TENTHS / 10;
-
-	if (RULE_OFF("short-lease"))
-		window_ms = (int64_t)raft->election_ms * 2;
-	if (raft->role != RAFT_LEADER)
-		return 0;
-	return count_fresh(raft, now, window_ms);
+	return raft->role == RAFT_LEADER ? count_fresh(raft, now, true) : 0;
 }
 
 bool
@@ -462,9 +491,8 @@ bound_by(const struct raft *raft, const struct raft_message *m)
 	if (monotime_before(raft->now, raft->silent_until) &&
 	    !RULE_OFF("silence-after-start"))
 		return "this server started less than an election timeout ago";
-	if (!monotime_is_never(raft->leader_heard) &&
-	    monotime_before(raft->now, monotime_add_ms(raft->leader_heard,
-	    raft->election_ms)) && !RULE_OFF("stickiness"))
+	if (monotime_before(raft->now, raft->bound_until) &&
+	    !RULE_OFF("stickiness"))
 		return "a leader was heard less than an election timeout ago";
 	return NULL;
 }
@@ -536,13 +564,11 @@ on_vote(struct raft *raft, struct raft_effects *effects,
 static bool
 has_lost_quorum(const struct raft *raft)
 {
-	int64_t window_ms = raft->election_ms;
-
 	/* Nobody could have answered a leader that is new. */
 	if (monotime_before(raft->now, monotime_add_ms(raft->leader_since,
-	    window_ms)))
+	    raft->election_ms)))
 		return false;
-	return count_fresh(raft, raft->now, window_ms) < raft_majority(raft) &&
+	return count_fresh(raft, raft->now, false) < raft_majority(raft) &&
 	    !RULE_OFF("check-quorum");
 }
 

@@ -28,13 +28,15 @@ void	raft_become_follower(struct raft *raft, struct raft_effects *effects,
 void	raft_campaign(struct raft *raft, struct raft_effects *effects,
 	    bool transfer);
 void	raft_reset_election(struct raft *raft);
+/* No vote for another within an election timeout from now. */
+void	raft_bind(struct raft *raft);
 /* A message of ours, all zero but its head; the caller fills in the rest. */
 struct raft_message *raft_send(struct raft *raft,
 	    struct raft_effects *effects, uint8_t type, uint32_t to);
 struct raft_progress *raft_find_progress(struct raft *raft, uint32_t id);
 /* Follows the configuration in force; keeps what is known of who stays. */
 void	raft_sync_progress(struct raft *raft);
-/* Has it answered what was sent within the last window_ms? */
+/* Has it answered something sent within the last window_ms? */
 bool	raft_is_fresh(const struct raft_progress *progress, monotime_t now,
 	    int64_t window_ms);
 uint32_t raft_majority(const struct raft *raft);

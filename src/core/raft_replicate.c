@@ -58,8 +58,10 @@ reply(struct raft *raft, struct raft_effects *effects,
 	answer->match = match;
 	answer->prev_index = m->prev_index;
 	/* Of an older term: it has not been followed, so it renews nothing. */
-	if (m->term == raft->term)
+	if (m->term == raft->term) {
 		answer->stamp_ns = m->stamp_ns;
+		answer->promise_ms = raft->election_ms;
+	}
 }
 
 /* True when the sender is the leader that we follow from now on. */
@@ -85,6 +87,7 @@ accept_leader(struct raft *raft, struct raft_effects *effects,
 	    raft->leader != m->from)
 		raft_become_follower(raft, effects, m->term, m->from);
 	raft->leader_heard = raft->now;
+	raft_bind(raft);
 	raft_reset_election(raft);
 	return true;
 }
@@ -377,8 +380,10 @@ raft_on_append_reply(struct raft *raft, struct raft_effects *effects,
 	/* Only what this leader has sent in this term can be echoed. */
 	if (m->stamp_ns >= raft->leader_since.ns &&
 	    m->stamp_ns <= raft->now.ns &&
-	    m->stamp_ns > progress->acked_stamp.ns)
+	    m->stamp_ns > progress->acked_stamp.ns) {
 		progress->acked_stamp.ns = m->stamp_ns;
+		progress->promise_ms = m->promise_ms;
+	}
 	if (RULE_OFF("stamp-at-send"))
 		progress->acked_stamp = raft->now;
 	if (!m->granted) {

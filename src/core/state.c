@@ -344,19 +344,53 @@ fold_ledger(struct state *state)
 	state->reign_count--;
 }
 
+/*
+ * After many burnt epochs the two oldest covers become one, which is met only
+ * by what meets both: the union of the sets, the smaller k, no other proof.
+ */
+static bool
+fold_covers(struct state *state)
+{
+	struct cover both = state->covers[1];
+	const struct cover *oldest = &state->covers[0];
+	struct sync_list list = { .k = oldest->k, .count = oldest->count };
+
+	memcpy(list.names, oldest->names, sizeof(list.names));
+	if (cover_widen(&both, &list) != 0)
+		return false;
+	if (both.primary_id != oldest->primary_id)
+		both.primary_id = 0;
+	if (both.next_begin.value != oldest->next_begin.value)
+		both.next_begin = (lsn_t){ 0 };
+	state->covers[1] = both;
+	memmove(&state->covers[0], &state->covers[1],
+	    (state->cover_count - 1) * sizeof(state->covers[0]));
+	state->cover_count--;
+	return true;
+}
+
 static bool
 apply_promote(struct state *state, const struct command *command,
     uint64_t index, char *why)
 {
 	const struct reign *last = state_reign(state);
 	struct reign *reign;
+	const struct member *member = state_member(state,
+	    command->u.promote.primary_id);
 	struct cover *cover;
 
 	if (last == NULL || command->u.promote.epoch != state->seal ||
 	    command->u.promote.epoch <= last->epoch)
 		return ignored(why, "epoch %llu is not sealed for",
 		    (unsigned long long)command->u.promote.epoch);
-	if (state->cover_count == COVERS_MAX)
+	/* Members come and go without a new version. */
+	if (member == NULL || !member->has_data || member->incarnation !=
+	    command->u.promote.primary_incarnation)
+		return ignored(why, "the node to promote is not what it was");
+	/* Covers that were judged, or overridden, hinder no later epoch. */
+	if (command->u.promote.lossy)
+		state->cover_count = 0;
+	if (state->cover_count == COVERS_MAX && !fold_covers(state))
 		return ignored(why, "too many covers are held");
 	fold_ledger(state);
 	reign = &state->reigns[state->reign_count++];
@@ -366,9 +400,6 @@ apply_promote(struct state *state, const struct command *command,
 	reign->primary_incarnation = command->u.promote.primary_incarnation;
 	reign->timeline = command->u.promote.timeline;
 	reign->lossy = command->u.promote.lossy;
-	/* Covers that were judged, or overridden, hinder no later epoch. */
-	if (reign->lossy)
-		state->cover_count = 0;
 	if ((state->sync.k == 0) != (command->u.promote.sync.k == 0))
 		state->sync_since_us = command->time_us;
 	state->sync = command->u.promote.sync;
@@ -489,16 +520,25 @@ apply_cover_drop(struct state *state, const struct command *command,
 	return true;
 }
 
-/* The oldest ended job makes room. */
+/*
+ * The oldest ended job makes room; but the last switchover that ended stays,
+ * because the primary's order hangs on it and must never become older.
+ */
 static struct job *
 free_job(struct state *state)
 {
-	uint32_t i;
+	uint32_t i, keep = JOBS_MAX;
 
 	if (state->job_count < JOBS_MAX)
 		return &state->jobs[state->job_count++];
 	for (i = 0; i < JOBS_MAX; i++)
-		if (state->jobs[i].status != JOB_RUNNING)
+		if (state->jobs[i].kind == JOB_SWITCHOVER &&
+		    state->jobs[i].status != JOB_RUNNING &&
+		    (keep == JOBS_MAX || state->jobs[i].step_index >
+		    state->jobs[keep].step_index))
+			keep = i;
+	for (i = 0; i < JOBS_MAX; i++)
+		if (state->jobs[i].status != JOB_RUNNING && i != keep)
 			break;
 	if (i == JOBS_MAX)
 		return NULL;

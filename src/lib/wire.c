@@ -86,6 +86,7 @@ wire_put_raft(struct buf *buf, const struct raft_message *message)
 	buf_put_u64(buf, message->commit);
 	buf_put_u64(buf, message->match);
 	put_i64(buf, message->stamp_ns);
+	buf_put_u32(buf, message->promise_ms);
 	if (message->type == RAFT_MSG_APPEND) {
 		buf_put_u8(buf, (uint8_t)message->entry_count);
 		for (i = 0; i < message->entry_count; i++) {
@@ -155,6 +156,7 @@ wire_get_raft(struct reader *reader, struct raft_message *message,
 	message->commit = reader_get_u64(reader);
 	message->match = reader_get_u64(reader);
 	message->stamp_ns = get_i64(reader);
+	message->promise_ms = reader_get_u32(reader);
 	if (message->type == RAFT_MSG_APPEND)
 		get_entries(reader, message, entries);
 	else if (message->type == RAFT_MSG_SNAPSHOT)
