@@ -52,7 +52,6 @@ struct lease_voter {
 	int64_t granted_stamp_ns;
 	monotime_t granted_until;	/* t_recv + lease * 1.2 */
 	monotime_t older_until;	/* and what older epochs were promised */
-	uint64_t released_epoch;	/* its holder has let go */
 	monotime_t heard;	/* last request of the current primary */
 	struct position heard_position;
 };

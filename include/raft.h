@@ -211,8 +211,7 @@ struct raft {
 	uint32_t election_ms, heartbeat_ms;
 	uint64_t random;
 	monotime_t now;
-	monotime_t leader_heard;	/* by a follower; never = not yet */
-	monotime_t bound_until;		/* no vote before, promised to it */
+	monotime_t bound_until;		/* no vote before: a leader was heard */
 	monotime_t silent_until;	/* no vote before, after a start */
 	monotime_t election_due;
 	monotime_t heartbeat_due;

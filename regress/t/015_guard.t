@@ -599,7 +599,8 @@ chown $uid, $gid, $log, "$socket.lock";
 
 # A logger ends only after its postmaster; there is a moment for it when the
 # postmaster ended in order.  One round of five is enough on a busy host.
-my $wrote = wait_until(sub {
+my $rounds = 0;
+wait_until(sub {
 	begin($agent, data => $fake_data, argv => fake('
 	    pipe my $r, my $w; unlink "last";
 	    if (!fork) { close $w; <$r>; system "/bin/true" for 1 .. 3;
@@ -607,7 +608,7 @@ my $wrote = wait_until(sub {
 	    exit 0')) eq 'started' or return;
 	attach($agent);
 	hear($agent, qr/^(status|attached) .*state=gone/);
-	return -e "$fake_data/last" || ++$main::rounds == 5;
+	return -e "$fake_data/last" || ++$rounds == 5;
 });
 ok(-e "$fake_data/last", 'the logger had time for its last line');
 unlink "$fake_data/last";

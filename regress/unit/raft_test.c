@@ -1554,6 +1554,10 @@ random_repair(void)
 		node_restart(id);
 	node->disk_broken = false;
 	cut_off(id, false);
+	/* Never longer than the silence after the next start. */
+	if (node->raft != NULL && one_in(4))
+		node->raft->election_ms = ELECTION_MS / 2 +
+		    (uint32_t)(net_random() % (ELECTION_MS / 2));
 }
 
 static void
@@ -1593,6 +1597,9 @@ heals(void)
 
 	memset(net.cut, 0, sizeof(net.cut));
 	net.loss_percent = net.dup_percent = 0;
+	/* An answer must come within an election timeout. */
+	if (net.jitter_ms > ELECTION_MS / 10)
+		net.jitter_ms = ELECTION_MS / 10;
 	for (i = 1; i <= NODES; i++) {
 		struct node *node = &net.nodes[i];
 

@@ -168,7 +168,7 @@ check_length(enum kind kind, const char *name, uint8_t *bytes, size_t len,
 
 /* ---- consensus ---- */
 
-#define RAFT_HEAD 61		/* up to the entries or the snapshot */
+#define RAFT_HEAD 65		/* up to the entries or the snapshot */
 
 static struct raft_message
 some_message(uint8_t type)
@@ -177,6 +177,7 @@ some_message(uint8_t type)
 		.type = type, .from = 3, .to = 0xfffffffe,
 		.term = 0x0102030405060708, .prev_index = 77, .prev_term = 5,
 		.commit = 76, .match = 75, .stamp_ns = -1234567890123,
+		.promise_ms = 74,
 	};
 
 	return message;
@@ -213,6 +214,7 @@ test_raft_plain(void)
 			    m->prev_index != 77 || m->prev_term != 5 ||
 			    m->commit != 76 || m->match != 75 ||
 			    m->stamp_ns != -1234567890123 ||
+			    m->promise_ms != 74 ||
 			    m->entry_count != 0 || m->snapshot != NULL)
 				wrong++;
 		}

@@ -297,6 +297,14 @@ on_poll(uv_poll_t *poll, int status, int events)
 		session_close(session);
 }
 
+/* libpq would write notices to stderr, past the log. */
+static void
+on_notice(void *arg, const char *message)
+{
+	(void)arg;
+	(void)message;
+}
+
 void
 session_open(struct session *session, const struct postgres *pg,
     const char *socket_dir, const char *port, const struct session_kind *kind)
@@ -319,6 +327,7 @@ session_open(struct session *session, const struct postgres *pg,
 		fail(session, PROBE_SOCKET, "out of memory");
 		return;
 	}
+	PQsetNoticeProcessor(session->conn, on_notice, NULL);
 	/* The SQLSTATE in messages: what a server says has one. */
 	PQsetErrorVerbosity(session->conn, PQERRORS_VERBOSE);
 	if (PQstatus(session->conn) == CONNECTION_BAD) {

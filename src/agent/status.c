@@ -268,6 +268,25 @@ node_json(struct status *s, const struct member *member)
 	return node;
 }
 
+/* Voters are added one at a time, a lease apart. */
+static void
+warn_of_voters(struct status *s)
+{
+	uint32_t i, ready = 0, voters = 0, wanted;
+
+	for (i = 0; i < s->state->member_count; i++) {
+		if (s->state->members[i].phase == MEMBER_READY)
+			ready++;
+		if (s->state->members[i].voter)
+			voters++;
+	}
+	wanted = ready > VOTERS_MAX ? VOTERS_MAX : ready;
+	wanted -= wanted % 2 == 0 ? 1 : 0;
+	if (voters < wanted)
+		warn(s, true, NULL, "%u of %u voters so far: no automatic "
+		    "failover until the others vote as well", voters, wanted);
+}
+
 static void
 warn_of_cluster(struct status *s)
 {
@@ -283,10 +302,13 @@ warn_of_cluster(struct status *s)
 	if (state->member_count == 2)
 		warn(s, false, "failoverctl clone-standby HOST",
 		    "no automatic failover: add a third node or a witness");
+	warn_of_voters(s);
 	if (state->settings.durability == DURABILITY_PREFERRED &&
 	    state_data_members(state) > 1 && state->sync.k == 0)
 		warn(s, true, NULL, "commits are not replicated "
 		    "synchronously: too few standbys");
+	else if (!state->sync_settled)
+		warn(s, true, NULL, "the synchronous standbys are changing");
 	if (state->paused_until_us > agent_wall_us())
 		warn(s, true, "failoverctl resume",
 		    "automatic failover is paused");

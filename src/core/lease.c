@@ -80,7 +80,6 @@ lease_voter_request(struct lease_voter *voter,
 	    request->stamp_ns > voter->granted_stamp_ns)
 		voter->granted_stamp_ns = request->stamp_ns;
 	voter->granted_epoch = request->epoch;
-	voter->released_epoch = 0;
 	voter->granted_to = request->holder_id;
 	voter->granted_start_ns = request->holder_start_ns;
 	if (monotime_before(voter->granted_until, until))
@@ -104,19 +103,21 @@ lease_voter_release(struct lease_voter *voter,
 	    release->stamp_ns < voter->granted_stamp_ns)
 		return;
 	voter->granted_until = now;
-	voter->released_epoch = release->epoch;
 }
 
 bool
 lease_voter_is_clear(const struct lease_voter *voter, uint64_t epoch,
     uint32_t lease_ms, monotime_t now)
 {
-	if (monotime_before(now, voter->granted_until) ||
-	    monotime_before(now, voter->older_until))
+	if (monotime_before(now, voter->older_until))
 		return false;
-	if (voter->released_epoch == epoch && voter->granted_epoch == epoch)
-		return true;
-	/* Until then a grant of an earlier run may still be in force. */
+	if (voter->granted_epoch <= epoch &&
+	    monotime_before(now, voter->granted_until))
+		return false;
+	/*
+	 * Until then a grant of an earlier run may still be in force, also
+	 * behind a release: that could be a late copy from before it.
+	 */
 	return !monotime_before(now, monotime_add_ms(voter->started,
 	    voter_wait_ms(lease_ms)));
 }

@@ -120,7 +120,6 @@ raft_start(struct raft *raft, uint32_t election_ms, uint32_t heartbeat_ms,
 	raft->heartbeat_ms = heartbeat_ms;
 	raft->random = seed ^ (uint64_t)raft->self << 32;
 	raft->now = now;
-	raft->leader_heard = monotime_never();
 	raft->bound_until = monotime_never();
 	raft->silent_until = monotime_add_ms(now, election_ms);
 	raft->transfer_to = RAFT_NOBODY;

@@ -86,7 +86,6 @@ accept_leader(struct raft *raft, struct raft_effects *effects,
 	if (m->term > raft->term || raft->role != RAFT_FOLLOWER ||
 	    raft->leader != m->from)
 		raft_become_follower(raft, effects, m->term, m->from);
-	raft->leader_heard = raft->now;
 	raft_bind(raft);
 	raft_reset_election(raft);
 	return true;

@@ -356,7 +356,10 @@ fold_covers(struct state *state)
 	struct sync_list list = { .k = oldest->k, .count = oldest->count };
 
 	memcpy(list.names, oldest->names, sizeof(list.names));
-	if (cover_widen(&both, &list) != 0)
+	if (both.k > both.count)	/* could acknowledge nothing */
+		both = *oldest;
+	else if (oldest->k <= oldest->count &&
+	    cover_widen(&both, &list) != 0)
 		return false;
 	if (both.primary_id != oldest->primary_id)
 		both.primary_id = 0;
