@@ -193,7 +193,7 @@ void	clone_worker_free(struct agent *agent);
 typedef void found_done_fn(void *arg, int exit_status, const char *text,
 	    const char *hint);
 void	found_cluster(struct agent *agent, const struct settings *settings,
-	    bool adopt, found_done_fn *done, void *arg);
+	    bool adopt, bool dry_run, found_done_fn *done, void *arg);
 
 /* ---- status.c: JSON ---- */
 struct json_t;

@@ -23,7 +23,7 @@
 #define ENTRY_DATA_MAX		2048	/* one replicated command, bytes */
 #define RAFT_LOG_MAX		256	/* entries kept behind the snapshot */
 #define RAFT_BATCH_MAX		16	/* entries in one append message */
-#define SNAPSHOT_MAX		98304	/* the whole replicated state, bytes */
+#define SNAPSHOT_MAX		114688	/* the whole replicated state, bytes */
 #define FRAME_MAX		131072	/* one frame between agents, bytes */
 
 #define LEDGER_MAX		256	/* epochs remembered */

@@ -27,7 +27,7 @@ struct postgres {
 	char bin_dir[CONF_PATH_MAX];
 	char hba_file[CONF_PATH_MAX];	/* STATE_DIR/pg_hba.conf, ours */
 	char owned_file[CONF_PATH_MAX];	/* STATE_DIR/owned.conf, ours */
-	char passfile[CONF_PATH_MAX];	/* STATE_DIR/secrets/replication.pgpass */
+	char passfile[CONF_PATH_MAX];	/* secrets/replication.pgpass in it */
 	char agent_passfile[CONF_PATH_MAX];	/* of the agent's own sessions,
 					 * "" = the socket asks for none */
 	char start_conf[CONF_PATH_MAX];	/* Debian's start.conf, "" = none */

@@ -74,7 +74,8 @@ const char *probe_error(const struct probe *probe);
 
 /* Does a command's or probe_error()'s text have this SQLSTATE?  NULL has not. */
 bool	probe_error_is(const char *error, const char *sqlstate);
-#define PROBE_STARTING_UP	"57P03"	/* or shutting down, or in recovery */
+/* The server is starting up, shutting down or recovering. */
+#define PROBE_STARTING_UP	"57P03"
 
 /*
  * Has replay been seen parked at the end of its WAL in two looks in a row

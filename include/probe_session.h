@@ -39,7 +39,7 @@ struct session {		/* read only; owned by the embedding struct */
 	int poll_fd, poll_events;
 	enum session_state state;
 	PGresult *result;	/* of the query under way */
-	bool asked;		/* the server was sent something */
+	bool no_postgres;	/* no database of that name: template1 */
 	session_done_fn *done;
 	void *arg;
 	char error[ERRMSG_MAX];

@@ -24,6 +24,7 @@
 
 #define EVENT_TEXT_MAX	191
 #define JOB_ARGS_MAX	1535
+#define JOB_TEXT_MAX	799
 
 /* name, default, min, max, unit, help */
 #define SETTING_LIST(X)							\
@@ -121,7 +122,8 @@ struct job {
 	bool accept_data_loss;
 	uint64_t step_index;	/* entry of the last step */
 	char name[NAME_MAX_LEN + 1];	/* CLONE: wanted node name */
-	char text[TEXT_MAX_LEN + 1];	/* one sentence: where it stands */
+	char text[JOB_TEXT_MAX + 1];	/* one sentence: where it stands; a
+				 * hint may follow in a second line */
 	char args[JOB_ARGS_MAX + 1];	/* CLONE: request, JSON */
 };
 
@@ -261,7 +263,7 @@ struct command {
 			uint8_t step;		/* STEP; 0 = unchanged */
 			uint8_t status;		/* END */
 			uint32_t member_id;	/* 0 = unchanged */
-			char text[TEXT_MAX_LEN + 1];
+			char text[JOB_TEXT_MAX + 1];
 		} job_step;
 		int64_t paused_until_us;
 	} u;

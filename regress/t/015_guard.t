@@ -22,10 +22,11 @@ die "this test needs root: it runs servers as postgres\n" if $> != 0;
 $SIG{PIPE} = 'IGNORE';
 
 my $top = abs_path(dirname(__FILE__) . '/../..');
-my $bindir = abs_path($ENV{FAILOVERD_BINDIR} // $top);
+my $bindir = abs_path($ENV{FAILOVERD_BINDIR} // $ENV{FAILOVERD_BUILD} // $top);
 my $guard_program = "$bindir/failover-guard";
-my $client_program = "$bindir/regress/t/guard_client";
--x $_ or die "$_ is missing: run \"make\"\n"
+my ($client_program) = ((grep { -x } "$bindir/obj/regress/t/guard_client",
+    "$bindir/regress/t/guard_client"), "$bindir/obj/regress/t/guard_client");
+-x $_ or die "$_ is missing: run \"make tests\"\n"
     for $guard_program, $client_program;
 my ($pg_bin) = sort { ($b =~ /(\d+)/)[0] <=> ($a =~ /(\d+)/)[0] }
     grep { -x "$_/postgres" } glob('/usr/lib/postgresql/*/bin');
@@ -331,8 +332,9 @@ refused_ok(64, qr/needs a lease/, 'primary without a lease', @common, '-p',
     '--', '/bin/true');
 refused_ok(1, qr/^failover-guard: the lease of epoch 9 has already ended\n\z/,
     'lease in the past', @common, '-p', '-d', 1, '-e', 9, '--', '/bin/true');
-refused_ok(1, qr/^failover-guard: could not execute program "\/nonexistent": No such file or directory\n\z/,
-    'no such program', @common, '--', '/nonexistent');
+refused_ok(1, qr{^failover-guard: could not execute program "/nonexistent": }
+    . qr{No such file or directory\n\z}, 'no such program', @common, '--',
+    '/nonexistent');
 refused_ok(1, qr/could not find ".*standby\.signal"/, 'no standby.signal',
     @common, '-g', '--', '/bin/true');
 refused_ok(1, qr/log file ".*fifo" is not a regular file/, 'log is a pipe',

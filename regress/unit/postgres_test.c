@@ -722,7 +722,7 @@ test_timelines(void)
 /* --- Data directories ----------------------------------------------------- */
 
 static void
-test_directories(void)
+test_running(void)
 {
 	struct postgres pg;
 	pid_t pid, found;
@@ -730,14 +730,6 @@ test_directories(void)
 
 	reset_scratch();
 	fake(&pg, 15);
-	ok(postgres_is_empty(at("none")), "a missing directory is empty");
-	put("e/.hidden", "");
-	put("e/lost+found/x", "");
-	ok(postgres_is_empty(at("e")), "dot files and lost+found do not count");
-	put("e/file", "");
-	ok(!postgres_is_empty(at("e")), "a file does");
-	ok(!postgres_is_empty(at("e/file")), "a file is no empty directory");
-
 	snprintf(text, sizeof(text), "%d\n%s\n1700000000\n5433\n/run/pg\n",
 	    (int)getpid(), pg.data_dir);
 	put("data/postmaster.pid", text);
@@ -780,6 +772,22 @@ test_directories(void)
 	ok(strstr(errmsg, "is \"") != NULL, "%s", errmsg);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+}
+
+static void
+test_directories(void)
+{
+	struct postgres pg;
+
+	reset_scratch();
+	fake(&pg, 15);
+	ok(postgres_is_empty(at("none")), "a missing directory is empty");
+	put("e/.hidden", "");
+	put("e/lost+found/x", "");
+	ok(postgres_is_empty(at("e")), "dot files and lost+found do not count");
+	put("e/file", "");
+	ok(!postgres_is_empty(at("e")), "a file does");
+	ok(!postgres_is_empty(at("e/file")), "a file is no empty directory");
 
 	is_int(postgres_set_aside(&pg, "before-1", errmsg), 0, "set aside");
 	ok(is_there("data.before-1/PG_VERSION") &&
@@ -879,6 +887,7 @@ main(void)
 	test_take_over();
 	test_standby_signal();
 	test_timelines();
+	test_running();
 	test_directories();
 	test_children();
 	test_sql();

@@ -6,9 +6,11 @@
  * it finds done.
  */
 #include <jansson.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent.h"
 #include "child.h"
@@ -24,7 +26,8 @@ struct clone_worker {
 	uint8_t step;
 	bool ended;			/* has said done or error */
 	bool failed, changed;
-	char text[TEXT_MAX_LEN + 1];
+	char text[JOB_TEXT_MAX + 1];	/* "what was wrong\nwhat to do" */
+	char findings[JOB_TEXT_MAX + 1];	/* every one that failed */
 	/* between sign and certificate */
 	char cert[PEM_MAX];
 	char name[NAME_MAX_LEN + 1];
@@ -55,8 +58,9 @@ propose_end(struct agent *agent, uint32_t job_id, const char *text)
 	memset(&command, 0, sizeof(command));
 	command.type = CMD_JOB_END;
 	command.time_us = agent_wall_us();
-	snprintf(command.why, sizeof(command.why), "job %u failed: %.180s",
-	    job_id, text);
+	snprintf(command.why, sizeof(command.why), "job %u failed: %.*s",
+	    job_id, strcspn(text, "\n") < 180 ? (int)strcspn(text, "\n") :
+	    180, text);
 	command.u.job_step.id = job_id;
 	command.u.job_step.status = JOB_FAILED;
 	snprintf(command.u.job_step.text, sizeof(command.u.job_step.text),
@@ -173,6 +177,19 @@ sign(struct clone_worker *worker, json_t *line)
 
 /* ---- what the worker says ---- */
 
+/* All that is wrong with a host is said at once, each with what to do. */
+static void
+remember_finding(struct clone_worker *worker, json_t *line)
+{
+	size_t len = strlen(worker->findings);
+
+	if (strcmp(text_of(line, "level"), "fail") == 0)
+		snprintf(worker->findings + len,
+		    sizeof(worker->findings) - len, "%s %s. %s",
+		    len > 0 ? ";" : "", text_of(line, "text"),
+		    text_of(line, "hint"));
+}
+
 static void
 remember_error(struct clone_worker *worker, json_t *line)
 {
@@ -180,8 +197,13 @@ remember_error(struct clone_worker *worker, json_t *line)
 
 	worker->ended = worker->failed = true;
 	worker->changed = json_is_true(json_object_get(line, "changed"));
-	snprintf(worker->text, sizeof(worker->text), "%.170s%s%.80s",
-	    text_of(line, "text"), hint[0] != '\0' ? " " : "", hint);
+	if (worker->findings[0] != '\0') {
+		snprintf(worker->text, sizeof(worker->text), "%.150s:%.600s",
+		    text_of(line, "text"), worker->findings);
+		return;
+	}
+	snprintf(worker->text, sizeof(worker->text), "%.390s%s%.400s",
+	    text_of(line, "text"), hint[0] != '\0' ? "\n" : "", hint);
 }
 
 static void
@@ -208,9 +230,7 @@ worker_line(void *arg, const char *text, bool is_error)
 	} else if (strcmp(type, "finding") == 0) {
 		log_info("clone", "%s: %s: %s", worker->name,
 		    text_of(line, "level"), text_of(line, "text"));
-		if (strcmp(text_of(line, "level"), "fail") == 0)
-			propose_step(agent, worker->job_id, 0, 0,
-			    text_of(line, "text"), NULL, NULL);
+		remember_finding(worker, line);
 	} else if (strcmp(type, "done") == 0)
 		worker->ended = true;
 	else if (strcmp(type, "error") == 0)
@@ -293,6 +313,8 @@ worker_request(struct agent *agent, const struct job *job)
 {
 	char key[CONF_PATH_MAX + 64], ca_path[CONF_PATH_MAX + 64];
 	char ca[PEM_MAX], errmsg[ERRMSG_MAX], id[16];
+	char own_hosts[CONF_PATH_MAX];
+	const struct passwd *home = getpwuid(geteuid());
 	json_t *args = json_loads(job->args, 0, NULL), *conf, *peers, *line;
 	uint32_t i;
 
@@ -316,14 +338,16 @@ worker_request(struct agent *agent, const struct job *job)
 			    agent->state.members[i].address));
 	json_object_set_new(conf, "peers", peers);
 	snprintf(id, sizeof(id), "%u", job->id);
-	line = json_pack("{s:s,s:s,s:O,s:O,s:O,s:s,s:[s],s:O,s:s,s:o,"
+	snprintf(own_hosts, sizeof(own_hosts), "%s/.ssh/known_hosts",
+	    home != NULL && home->pw_dir != NULL ? home->pw_dir : "");
+	line = json_pack("{s:s,s:s,s:O,s:O,s:O,s:s,s:[ss],s:O,s:s,s:o,"
 	    "s:{s:i,s:I,s:O}}",
 	    "op", job->step == JOB_STEP_UNDO ? "undo" : "provision",
 	    "job", id,
 	    "host", json_object_get(args, "host"),
 	    "port", json_object_get(args, "port"),
 	    "user", json_object_get(args, "user"),
-	    "ssh_key", key, "known_hosts", agent->conf.known_hosts,
+	    "ssh_key", key, "known_hosts", agent->conf.known_hosts, own_hosts,
 	    "accept_host_key", json_object_get(args, "accept_host_key"),
 	    "ca", ca, "conf", conf, "facts",
 	    "pg_major", (int)agent->state.pg_major,

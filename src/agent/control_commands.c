@@ -40,6 +40,7 @@ static void
 watch_job(struct request *r)
 {
 	const struct job *job = state_job(&r->agent->state, r->job_id);
+	char text[JOB_TEXT_MAX + 1], *hint;
 	json_t *data;
 
 	if (job == NULL) {
@@ -49,17 +50,20 @@ watch_job(struct request *r)
 			    NULL);
 		return;
 	}
-	request_progress(r, job->text);
-	if (job->status == JOB_RUNNING)
+	/* A second line is the hint. */
+	memcpy(text, job->text, sizeof(text));
+	hint = strchr(text, '\n');
+	if (hint != NULL)
+		*hint++ = '\0';
+	if (job->status == JOB_RUNNING) {
+		request_progress(r, text);
 		return;
+	}
 	r->waiting = NULL;
 	data = json_pack("{s:i}", "job", (int)job->id);
-	if (job->status == JOB_DONE)
-		request_result(r, EXIT_DONE, job->text, NULL, data);
-	else
-		request_result(r, job->kind == JOB_CLONE && job->member_id ==
-		    0 ? EXIT_REFUSED : EXIT_BEGUN_FAILED, job->text, NULL,
-		    data);
+	request_result(r, job->status == JOB_DONE ? EXIT_DONE :
+	    job->kind == JOB_CLONE && job->member_id == 0 ? EXIT_REFUSED :
+	    EXIT_BEGUN_FAILED, text, hint, data);
 }
 
 static void
@@ -156,7 +160,7 @@ founded(void *arg, int exit_status, const char *text, const char *hint)
 
 	if (request_release(r))
 		return;
-	if (exit_status != 0) {
+	if (exit_status != 0 || flag_arg(r, "dry_run")) {
 		request_result(r, exit_status, text, hint, NULL);
 		return;
 	}
@@ -203,17 +207,9 @@ cmd_init(struct request *r)
 		request_result(r, EXIT_REFUSED, errmsg, NULL, NULL);
 		return;
 	}
-	if (flag_arg(r, "dry_run")) {
-		snprintf(errmsg, sizeof(errmsg), "would make a CA, keys and "
-		    "secrets in \"%.150s\", %s \"%.150s\", and start "
-		    "PostgreSQL under a guard; nothing was changed",
-		    r->agent->conf.state_dir, flag_arg(r, "adopt") ? "adopt" :
-		    "make the data directory", r->agent->conf.data_dir);
-		request_result(r, EXIT_DONE, errmsg, NULL, NULL);
-		return;
-	}
 	r->pending++;
-	found_cluster(r->agent, &settings, flag_arg(r, "adopt"), founded, r);
+	found_cluster(r->agent, &settings, flag_arg(r, "adopt"),
+	    flag_arg(r, "dry_run"), founded, r);
 }
 
 /* ---- looking ---- */

@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <ftw.h>
 #include <openssl/rand.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -18,18 +20,20 @@
 #include "log.h"
 #include "tls.h"
 
+#define STOP_DEADLINE_MS 60000
+
 struct found {
 	uv_work_t req;
 	struct agent *agent;
 	struct postgres pg;
 	struct conf conf;
-	bool adopt, made_data;
+	bool adopt, made_data, stopped_it, dry_run;
 	struct settings settings;
 	struct postgres_control control;
 	uint8_t key_hash[KEY_HASH_LEN];
 	char provision_program[CONF_PATH_MAX];
 	int result;
-	char errmsg[ERRMSG_MAX], hint[ERRMSG_MAX];
+	char errmsg[ERRMSG_MAX], hint[ERRMSG_MAX], text[4096];
 	found_done_fn *done;
 	void *arg;
 };
@@ -93,6 +97,59 @@ make_secrets(struct found *f)
 	    0 : -1;
 }
 
+/* The one interruption of an adoption: a fast stop, last of all steps. */
+static int
+stop_running(struct found *f)
+{
+	const struct timespec pause = { 0, 20 * 1000000 };
+	monotime_t begun = monotime_now();
+	pid_t pid;
+
+	if (!postgres_is_running(&f->pg, &pid))
+		return 0;
+	log_info("init", "stopping PostgreSQL %d to start it under its guard",
+	    (int)pid);
+	f->stopped_it = true;
+	if (kill(pid, SIGINT) != 0) {
+		snprintf(f->errmsg, ERRMSG_MAX, "could not stop PostgreSQL "
+		    "%d: %s", (int)pid, strerror(errno));
+		return -1;
+	}
+	while (postgres_is_running(&f->pg, NULL)) {
+		if (monotime_diff_ms(monotime_now(), begun) >
+		    STOP_DEADLINE_MS) {
+			snprintf(f->errmsg, ERRMSG_MAX, "PostgreSQL %d did "
+			    "not stop within %d s", (int)pid,
+			    STOP_DEADLINE_MS / 1000);
+			return -1;
+		}
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+/* An adoption that failed leaves what was there: a running server. */
+static void
+start_again(struct found *f)
+{
+	char program[CONF_PATH_MAX + 16], data[CONF_PATH_MAX];
+	char options[2 * CONF_PATH_MAX], errmsg[ERRMSG_MAX];
+	const char *argv[] = { program, "-D", data, "-o", options, "-l",
+		f->pg.log_file, "-w", "start", NULL };
+	static const char *const env[] = {
+		"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", NULL
+	};
+
+	snprintf(program, sizeof(program), "%s/pg_ctl", f->pg.bin_dir);
+	snprintf(data, sizeof(data), "%s", f->conf.data_dir);
+	snprintf(options, sizeof(options), "-c config_file=%s",
+	    f->pg.config_file);
+	if (child_run(argv, env, NULL, STOP_DEADLINE_MS, NULL, 0,
+	    errmsg) != 0)
+		log_error("init", "PostgreSQL could not be started again: %s",
+		    errmsg);
+}
+
 static int
 make_data(struct found *f)
 {
@@ -117,21 +174,20 @@ make_data(struct found *f)
 		    "--adopt %s.", f->conf.data_dir);
 		return -1;
 	}
-	if (postgres_is_running(&f->pg, NULL)) {
-		snprintf(f->errmsg, ERRMSG_MAX, "PostgreSQL is running in "
-		    "\"%s\"", f->conf.data_dir);
-		snprintf(f->hint, sizeof(f->hint), "Stop it "
-		    "(pg_ctlcluster or systemctl) and run init again; it is "
-		    "started under the guard within a second.");
+	if (postgres_is_standby_configured(&f->pg)) {
+		snprintf(f->errmsg, ERRMSG_MAX, "\"%s\" is a standby; a "
+		    "cluster is founded on its primary", f->conf.data_dir);
 		return -1;
 	}
-	if (postgres_read_control(&f->pg, &f->control, f->errmsg) != 0)
+	if (stop_running(f) != 0 ||
+	    postgres_read_control(&f->pg, &f->control, f->errmsg) != 0)
 		return -1;
-	if (!f->control.shut_down ||
-	    postgres_is_standby_configured(&f->pg)) {
-		snprintf(f->errmsg, ERRMSG_MAX, "\"%s\" is not a cleanly "
-		    "stopped primary (pg_control says \"%s\")",
+	if (!f->control.shut_down) {
+		snprintf(f->errmsg, ERRMSG_MAX, "\"%s\" was not stopped "
+		    "cleanly (pg_control says \"%s\")",
 		    f->conf.data_dir, f->control.state);
+		snprintf(f->hint, sizeof(f->hint), "Start it once by "
+		    "itself, so that it recovers, and run init again.");
 		return -1;
 	}
 	return postgres_take_over(&f->pg, false, changes, sizeof(changes),
@@ -153,15 +209,48 @@ undo(struct found *f)
 {
 	static const char *const made[] = { "tls", "secrets" };
 	char path[CONF_PATH_MAX + 64], errmsg[ERRMSG_MAX];
+	char changes[2048];
 	size_t i;
 
 	for (i = 0; i < sizeof(made) / sizeof(made[0]); i++) {
 		join_path(f->agent, path, sizeof(path), made[i]);
 		nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 	}
+	if (f->adopt && !postgres_is_empty(f->conf.data_dir) &&
+	    postgres_give_back(&f->pg, changes, sizeof(changes),
+	    errmsg) != 0)
+		log_error("init", "%s", errmsg);
+	if (f->stopped_it)
+		start_again(f);
 	if (f->made_data && !postgres_is_empty(f->conf.data_dir) &&
 	    postgres_remove_data(&f->pg, errmsg) != 0)
 		log_error("init", "%s", errmsg);
+}
+
+/* What init would do, one line a thing; nothing is changed. */
+static int
+list_changes(struct found *f)
+{
+	char changes[2048] = "";
+	pid_t pid;
+
+	if (f->adopt && postgres_is_empty(f->conf.data_dir)) {
+		snprintf(f->errmsg, ERRMSG_MAX, "data directory \"%s\" is "
+		    "empty: there is nothing to adopt", f->conf.data_dir);
+		return -1;
+	}
+	if (f->adopt && postgres_take_over(&f->pg, true, changes,
+	    sizeof(changes), f->errmsg) != 0)
+		return -1;
+	snprintf(f->text, sizeof(f->text), "would make a CA, keys and "
+	    "secrets in \"%s\"\n%s%s%snothing was changed",
+	    f->conf.state_dir, changes,
+	    changes[0] != '\0' && changes[strlen(changes) - 1] != '\n' ?
+	    "\n" : "", !f->adopt ? "would make the data directory\n" :
+	    postgres_is_running(&f->pg, &pid) ? "would stop PostgreSQL fast "
+	    "and start it again under its guard: this interrupts service\n" :
+	    "would start PostgreSQL under its guard\n");
+	return 0;
 }
 
 static void
@@ -171,6 +260,10 @@ found_run(uv_work_t *req)
 	char path[CONF_PATH_MAX + 64];
 
 	f->result = -1;
+	if (f->dry_run) {
+		f->result = list_changes(f);
+		return;
+	}
 	join_path(f->agent, path, sizeof(path), "tls/node.crt");
 	if (access(path, F_OK) == 0) {
 		snprintf(f->errmsg, ERRMSG_MAX, "\"%s\" exists: this node "
@@ -230,7 +323,7 @@ found_done(uv_work_t *req, int status)
 
 	if (status != 0 || command == NULL)
 		f->result = -1;
-	if (f->result == 0) {
+	if (f->result == 0 && !f->dry_run) {
 		agent->pg = f->pg;
 		agent->node.control_known = false;
 		fill_bootstrap(f, command, &identity);
@@ -240,7 +333,7 @@ found_done(uv_work_t *req, int status)
 			f->result = -1;
 	}
 	if (f->result == 0)
-		f->done(f->arg, 0, "", "");
+		f->done(f->arg, 0, f->text, "");
 	else
 		f->done(f->arg, 3, f->errmsg, f->hint);
 	agent_wake(agent);
@@ -250,7 +343,7 @@ found_done(uv_work_t *req, int status)
 
 void
 found_cluster(struct agent *agent, const struct settings *settings,
-    bool adopt, found_done_fn *done, void *arg)
+    bool adopt, bool dry_run, found_done_fn *done, void *arg)
 {
 	struct found *f;
 
@@ -271,6 +364,7 @@ found_cluster(struct agent *agent, const struct settings *settings,
 	f->pg = agent->pg;
 	f->conf = agent->conf;
 	f->adopt = adopt;
+	f->dry_run = dry_run;
 	f->settings = *settings;
 	memcpy(f->provision_program, agent->provision_program,
 	    sizeof(f->provision_program));

@@ -571,7 +571,7 @@ postgres_recover(const struct postgres *pg, uint32_t timeout_ms, char *errmsg)
 	const char *const argv[] = { program, "--single", "-D", pg->data_dir,
 	    "-c", config, "-c", "synchronous_standby_names=", "template1",
 	    NULL };
-	char ignored[ERRMSG_MAX];
+	char ignored[ERRMSG_MAX] = "";
 	bool standby;
 	int result;
 

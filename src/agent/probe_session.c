@@ -34,6 +34,8 @@
  */
 #define NO_PASSWORD	"none"
 
+#define NO_DATABASE	"3D000"
+
 void
 session_init(struct session *session, uv_loop_t *loop, session_done_fn *done,
     void *arg)
@@ -73,7 +75,6 @@ session_close(struct session *session)
 	if (session->conn != NULL)
 		PQfinish(session->conn);
 	session->conn = NULL;
-	session->asked = false;
 	session->state = SESSION_CLOSED;
 }
 
@@ -185,6 +186,12 @@ go_on_opening(struct session *session)
 	int events = UV_READABLE;
 
 	if (status == PGRES_POLLING_FAILED) {
+		const char *state =
+		    find_sqlstate(PQerrorMessage(session->conn));
+
+		/* Somebody dropped "postgres": next time the other one. */
+		if (state != NULL && strncmp(state, NO_DATABASE, 5) == 0)
+			session->no_postgres = !session->no_postgres;
 		fail(session, opening_layer(PQerrorMessage(session->conn)),
 		    PQerrorMessage(session->conn));
 		return;
@@ -314,7 +321,8 @@ session_open(struct session *session, const struct postgres *pg,
 	const char *keywords[] = { "host", "port", "user", "dbname",
 	    "application_name", "options", "client_encoding", "sslmode",
 	    "gssencmode", has_passfile ? "passfile" : "password", NULL };
-	const char *values[] = { socket_dir, port, pg->superuser, "postgres",
+	const char *values[] = { socket_dir, port, pg->superuser,
+	    session->no_postgres ? "template1" : "postgres",
 	    kind->application_name, options, "UTF8", "disable", "disable",
 	    has_passfile ? pg->agent_passfile : NO_PASSWORD, NULL };
 

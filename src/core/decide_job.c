@@ -33,13 +33,16 @@ static bool
 job_end(const struct facts *f, struct decision *d, const struct job *job,
     uint8_t status, const char *format, ...)
 {
-	char text[TEXT_MAX_LEN + 1];
+	char text[JOB_TEXT_MAX + 1];
 	va_list ap;
+	size_t line;
 
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	decide_command(f, d, CMD_JOB_END, "job %u: %.180s", job->id, text);
+	line = strcspn(text, "\n");
+	decide_command(f, d, CMD_JOB_END, "job %u: %.*s", job->id,
+	    line < 180 ? (int)line : 180, text);
 	d->command.based_on = 0;
 	d->command.u.job_step.id = job->id;
 	d->command.u.job_step.status = status;
@@ -225,7 +228,7 @@ decide_clone(const struct facts *f, struct decision *d, struct trace *trace)
 		return false;	/* the worker has not named it yet */
 	member = state_member(f->state, job->member_id);
 	if (member == NULL)
-		return job_end(f, d, job, JOB_FAILED, "%.220s", job->text);
+		return job_end(f, d, job, JOB_FAILED, "%s", job->text);
 	if (member->phase == MEMBER_READY)
 		return job_end(f, d, job, JOB_DONE,
 		    "%s is a streaming standby", job->name);
