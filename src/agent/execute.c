@@ -10,10 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "execute_internal.h"
 #include "log.h"
-#include "rejoin.h"
+#include "step.h"
 
 /* ---- steps under way ---- */
 
@@ -155,100 +156,206 @@ execute_sql(struct execute *ex, const char *name, const char *sql_text,
 	    timeout_ms, sql_done, sql);
 }
 
-/* ---- orders ---- */
+/* ---- facts ---- */
+
+/* Where the WAL of this node ends, if that can be known now. */
+static bool
+known_end(const struct execute *ex, uint32_t *timeline, lsn_t *end)
+{
+	const struct node *node = &ex->agent->node;
+	struct report report;
+
+	if (!node->guarded) {
+		if (!node->control_known || !node->control.shut_down)
+			return false;
+		*timeline = node->control.timeline;
+		*end = lsn_is_known(node->control.shutdown_end_lsn) ?
+		    node->control.shutdown_end_lsn :
+		    node->control.min_recovery_lsn;
+		if (node->control.min_recovery_timeline > *timeline)
+			*timeline = node->control.min_recovery_timeline;
+		return true;
+	}
+	memset(&report, 0, sizeof(report));
+	probe_fill_report(ex->agent->probe, ex->agent->now, &report);
+	*timeline = report.timeline;
+	*end = lsn_max(report.receive_lsn, report.replay_lsn);
+	return report.probe == PROBE_OK && report.timeline != 0 &&
+	    node->has_parked;
+}
 
 static bool
-is_read_write(const struct execute *ex)
+marker_exists(const struct execute *ex, const char *name)
 {
-	return ex->agent->node.armed && ex->agent->node.guarded;
+	char path[CONF_PATH_MAX + 64];
+
+	join_path(ex->agent, path, sizeof(path), name);
+	return access(path, F_OK) == 0;
 }
 
 static void
-fence(struct execute *ex, const char *why)
+gather_standby(struct execute *ex, struct step_facts *f)
+{
+	const struct state *state = &ex->agent->state;
+	const struct member *self = state_member(state, agent_self(ex->agent));
+	const struct member *upstream = state_member(state,
+	    ex->order.upstream_id);
+
+	f->newcomer = self != NULL && self->phase != MEMBER_READY;
+	f->upstream_in_force = upstream != NULL && ex->in_force.known &&
+	    ex->in_force.upstream_id == upstream->id &&
+	    strcmp(ex->in_force.upstream, upstream->pg_address) == 0 &&
+	    ex->in_force.hba_hash == start_hba_hash(ex);
+	f->end_known = known_end(ex, &ex->end_timeline, &ex->end_lsn);
+	f->plan = f->end_known ? rejoin_plan(state, ex->end_timeline,
+	    ex->end_lsn, &ex->fork_lsn) : REJOIN_WAIT;
+	/* The disk is asked only when the answer can have changed. */
+	if (ex->markers_run != ex->run || !ex->markers_known) {
+		ex->markers_known = true;
+		ex->markers_run = ex->run;
+		ex->clone_marker = marker_exists(ex, "markers/clone");
+		ex->rewind_marker = marker_exists(ex, "markers/rewind");
+	}
+	f->clone_marker = ex->clone_marker;
+	f->rewind_unfinished = ex->rewind_failed ||
+	    (ex->rewind_marker && !f->guarded);
+}
+
+static void
+gather(struct execute *ex, struct step_facts *f)
+{
+	struct agent *agent = ex->agent;
+	const struct node *node = &agent->node;
+	enum pg_state pg = guarded_state(agent);
+
+	memset(f, 0, sizeof(*f));
+	f->order = ex->order;
+	f->failed = ex->result == ORDER_FAILED;
+	f->order_age_ms = monotime_diff_ms(agent->now, ex->order_since);
+	f->detect_ms = agent->state.settings.detect_ms;
+	f->guarded = node->guarded;
+	f->answering = pg == PG_RUNNING;
+	f->hung = pg == PG_HUNG;
+	f->armed = node->armed;
+	f->armed_epoch = node->armed_epoch;
+	f->opened_epoch = node->opened_epoch;
+	f->control_known = node->control_known;
+	f->data_exists = node->control.exists;
+	f->data_foreign = node->control_known && node->control.exists &&
+	    node->control.system_identifier !=
+	    agent->state.system_identifier;
+	f->shut_down = node->control.shut_down;
+	f->shutdown_known = lsn_is_known(node->control.shutdown_end_lsn);
+	f->given_up = node->released_epoch == ex->order.epoch &&
+	    ex->order.index <= node->released_index;
+	f->may_write = fence_may_write(agent, ex->order.epoch);
+	f->promise = raftio_kept_promise(agent->raftio);
+	if (agent->conf.has_postgresql)
+		gather_standby(ex, f);
+}
+
+/* ---- one function a step ---- */
+
+static void
+do_idle(struct execute *ex, const char *why)
+{
+	execute_result(ex, ORDER_IDLE, "%s", why);
+}
+
+static void
+do_done(struct execute *ex, const char *why)
+{
+	if (ex->result != ORDER_DONE)
+		execute_result(ex, ORDER_DONE, "%s", why);
+}
+
+static void
+do_wait(struct execute *ex, const char *why)
+{
+	execute_result(ex, ORDER_RUNNING, "%s", why);
+}
+
+static void
+do_fail(struct execute *ex, const char *why)
+{
+	/* A failure that is known already keeps its own words. */
+	if (why[0] != '\0')
+		execute_result(ex, ORDER_FAILED, "%s", why);
+}
+
+static void
+do_kill(struct execute *ex, const char *why)
 {
 	guarded_kill(ex->agent, why);
 }
 
 static void
-turn_primary(struct execute *ex)
+do_stop(struct execute *ex, const char *why)
 {
-	struct agent *agent = ex->agent;
-	struct node *node = &agent->node;
-	char sync[1024];
-	bool given_up = node->released_epoch == ex->order.epoch &&
-	    ex->order.index <= node->released_index;
+	guarded_stop(ex->agent);
+	execute_result(ex, ORDER_RUNNING, "%s", why);
+}
 
-	if (node->guarded) {
-		if (node->armed && node->armed_epoch == ex->order.epoch) {
-			if (guarded_state(agent) == PG_HUNG)
-				fence(ex, "it has not answered for `hang`");
-			else if (guarded_state(agent) == PG_RUNNING)
-				primary_turn(ex);
-			return;
-		}
-		if (given_up)
-			execute_result(ex, ORDER_RUNNING, "read-only: the "
-			    "lease of epoch %llu was given up",
-			    (unsigned long long)ex->order.epoch);
-		else
-			guarded_stop(agent);	/* to start it read-write */
-		return;
-	}
-	if (given_up) {
-		/* Reads go on; who is primary next is for all to agree. */
-		if (monotime_diff_ms(agent->now, ex->order_since) > 1000)
-			start_postgres(ex, true, 0, sync_text_of_standby(ex));
-		return;
-	}
-	if (!node->control_known) {
-		guarded_read_control(agent);
-		return;
-	}
-	if (!node->control.exists) {
-		execute_result(ex, ORDER_FAILED, "the data directory \"%s\" "
-		    "of the primary is gone", agent->pg.data_dir);
-		return;
-	}
-	if (!fence_may_write(agent, ex->order.epoch)) {
-		execute_result(ex, ORDER_RUNNING,
-		    "waiting for the lease of epoch %llu",
-		    (unsigned long long)ex->order.epoch);
-		return;
-	}
+static void
+do_release(struct execute *ex, const char *why)
+{
+	(void)why;
+	fence_release(ex->agent, ex->agent->node.armed_epoch);
+}
+
+static void
+do_read_control(struct execute *ex, const char *why)
+{
+	(void)why;
+	guarded_read_control(ex->agent);
+}
+
+static void
+do_start_primary(struct execute *ex, const char *why)
+{
+	char sync[1024];
+
+	(void)why;
 	sync_text(ex, &ex->order.sync, sync, sizeof(sync));
 	start_postgres(ex, false, 0, sync);
 }
 
-/* A running standby: does it stream from where it should? */
 static void
-turn_standby(struct execute *ex)
+do_start_standby(struct execute *ex, const char *why)
+{
+	(void)why;
+	start_postgres(ex, true, ex->order.upstream_id,
+	    sync_text_of_standby(ex));
+}
+
+static void
+do_start_alone(struct execute *ex, const char *why)
+{
+	(void)why;
+	start_postgres(ex, true, 0, sync_text_of_standby(ex));
+}
+
+static void
+do_configure(struct execute *ex, const char *why)
+{
+	(void)why;
+	seal_forget(ex);
+	start_rewrite(ex, ex->order.upstream_id, sync_text_of_standby(ex),
+	    NULL);
+}
+
+/* A running standby that knows its upstream. */
+static void
+do_follow(struct execute *ex, const char *why)
 {
 	struct agent *agent = ex->agent;
-	const struct member *upstream = state_member(&agent->state,
-	    ex->order.upstream_id);
 	struct report report;
 
-	if (upstream == NULL)
-		return;
-	if (!ex->in_force.known || ex->in_force.upstream_id != upstream->id ||
-	    strcmp(ex->in_force.upstream, upstream->pg_address) != 0 ||
-	    ex->in_force.hba_hash != start_hba_hash(ex)) {
-		if (rewind_turn(ex))
-			return;
-		seal_forget(ex);
-		start_rewrite(ex, upstream->id, sync_text_of_standby(ex),
-		    NULL);
-		return;
-	}
+	(void)why;
 	memset(&report, 0, sizeof(report));
 	probe_fill_report(agent->probe, agent->now, &report);
 	if (report.receiver_streaming)
 		agent->node.has_parked = true;
-	if (!report.receiver_streaming && rewind_turn(ex))
-		return;
-	if (state_member(&agent->state, ex->order.target_id)->phase ==
-	    MEMBER_READY && clone_keep(ex))
-		return;
 	if (ex->order.checkpoint)
 		primary_turn(ex);
 	else if (report.receiver_streaming && ex->in_force.slots_hash !=
@@ -258,112 +365,59 @@ turn_standby(struct execute *ex)
 		execute_result(ex, ORDER_DONE, "%s", "");
 	else
 		execute_result(ex, ORDER_RUNNING, "waiting to stream from %s",
-		    upstream->name);
+		    state_name(ex->order.upstream_id, &agent->state));
 }
 
-static void
-turn_follow(struct execute *ex)
-{
-	struct agent *agent = ex->agent;
-	struct node *node = &agent->node;
-
-	if (is_read_write(ex)) {
-		fence(ex, "another node is primary");
-		return;
-	}
-	if (node->guarded) {
-		if (guarded_state(agent) == PG_RUNNING)
-			turn_standby(ex);
-		return;
-	}
-	if (!node->control_known) {
-		guarded_read_control(agent);
-		return;
-	}
-	if (!node->control.exists) {
-		execute_result(ex, ORDER_FAILED, "there is no data directory "
-		    "\"%s\"; remove this node and clone it again",
-		    agent->pg.data_dir);
-		return;
-	}
-	if (node->control.system_identifier !=
-	    agent->state.system_identifier) {
-		execute_result(ex, ORDER_FAILED, "\"%s\" belongs to another "
-		    "database system (identifier %llu)", agent->pg.data_dir,
-		    (unsigned long long)node->control.system_identifier);
-		return;
-	}
-	if (rewind_turn(ex))
-		return;
-	/*
-	 * After a crash the end of its WAL is not known: it starts without
-	 * an upstream, and turn_standby() judges where it ended.
-	 */
-	start_postgres(ex, true, node->control.shut_down ?
-	    ex->order.upstream_id : 0, sync_text_of_standby(ex));
-}
+static void do_seal(struct execute *ex, const char *why)
+    { (void)why; seal_turn(ex); }
+static void do_seal_stopped(struct execute *ex, const char *why)
+    { (void)why; seal_stopped(ex); }
+static void do_promote(struct execute *ex, const char *why)
+    { (void)why; promote_turn(ex); }
+static void do_serve(struct execute *ex, const char *why)
+    { (void)why; primary_turn(ex); }
+static void do_rewind(struct execute *ex, const char *why)
+    { (void)why; rewind_begin(ex); }
+static void do_clone(struct execute *ex, const char *why)
+    { (void)why; clone_turn(ex); }
+static void do_keep_clone(struct execute *ex, const char *why)
+    { (void)why; clone_end(ex, true); }
 
 static void
-turn_stop(struct execute *ex)
+do_undo_clone(struct execute *ex, const char *why)
 {
-	struct node *node = &ex->agent->node;
-
-	if (node->guarded) {
-		guarded_stop(ex->agent);
-		execute_result(ex, ORDER_RUNNING, "stopping for a switchover");
-	} else if (!node->control_known)
-		guarded_read_control(ex->agent);
-	else if (node->control.shut_down && lsn_is_known(
-	    node->control.shutdown_end_lsn))
-		execute_result(ex, ORDER_DONE, "%s", "");
-	else
-		execute_result(ex, ORDER_FAILED, "PostgreSQL did not stop "
-		    "cleanly (%s)", node->control.state);
-}
-
-static void
-turn_leave(struct execute *ex)
-{
-	if (clone_undo(ex))
-		return;
+	(void)why;
 	if (ex->agent->node.guarded)
 		guarded_stop(ex->agent);
-	execute_result(ex, ORDER_DONE, "this node was removed from the "
-	    "cluster; its data is kept");
-}
-
-static void
-turn_witness(struct execute *ex)
-{
-	if (ex->order.seal_epoch > raftio_kept_promise(ex->agent->raftio))
-		raftio_promise(ex->agent->raftio, ex->order.seal_epoch);
 	else
-		execute_result(ex, ORDER_DONE, "%s", "");
+		clone_end(ex, false);
 }
 
-static void
-turn_nothing(struct execute *ex)
-{
-	const struct member *self = state_member(&ex->agent->state,
-	    ex->order.target_id);
-
-	/* A newcomer without a job: what was copied for it goes again. */
-	if (self != NULL && self->phase != MEMBER_READY && clone_undo(ex))
-		return;
-	execute_result(ex, ORDER_IDLE, "%s", "");
-}
-
-static void (*const turns[ORDER_COUNT])(struct execute *) = {
-	[ORDER_NOTHING] = turn_nothing,
-	[ORDER_WITNESS] = turn_witness,
-	[ORDER_PRIMARY] = turn_primary,
-	[ORDER_FOLLOW] = turn_follow,
-	[ORDER_SEAL] = seal_turn,
-	[ORDER_PROMOTE] = promote_turn,
-	[ORDER_STOP] = turn_stop,
-	[ORDER_CLONE] = clone_turn,
-	[ORDER_LEAVE] = turn_leave,
+static void (*const steps[STEP_COUNT])(struct execute *, const char *why) = {
+	[STEP_IDLE] = do_idle,
+	[STEP_DONE] = do_done,
+	[STEP_WAIT] = do_wait,
+	[STEP_FAIL] = do_fail,
+	[STEP_KILL] = do_kill,
+	[STEP_STOP] = do_stop,
+	[STEP_RELEASE] = do_release,
+	[STEP_READ_CONTROL] = do_read_control,
+	[STEP_START_PRIMARY] = do_start_primary,
+	[STEP_START_STANDBY] = do_start_standby,
+	[STEP_START_ALONE] = do_start_alone,
+	[STEP_SEAL] = do_seal,
+	[STEP_SEAL_STOPPED] = do_seal_stopped,
+	[STEP_PROMOTE] = do_promote,
+	[STEP_SERVE] = do_serve,
+	[STEP_CONFIGURE] = do_configure,
+	[STEP_FOLLOW] = do_follow,
+	[STEP_REWIND] = do_rewind,
+	[STEP_CLONE] = do_clone,
+	[STEP_KEEP_CLONE] = do_keep_clone,
+	[STEP_UNDO_CLONE] = do_undo_clone,
 };
+
+/* ---- orders ---- */
 
 static bool
 same_order(const struct order *a, const struct order *b)
@@ -402,36 +456,51 @@ take_up(struct execute *ex, const struct order *order)
 	agent_say(agent);
 }
 
+static void
+note_first_answer(struct agent *agent)
+{
+	struct report report;
+
+	if (agent->node.was_answering || !guarded_is_running(agent))
+		return;
+	memset(&report, 0, sizeof(report));
+	probe_fill_report(agent->probe, agent->now, &report);
+	if (report.probe != PROBE_OK)
+		return;
+	agent->node.was_answering = true;
+	log_info("look", "PostgreSQL answers");
+	agent_say(agent);
+}
+
 void
 execute_turn(struct execute *ex)
 {
 	struct agent *agent = ex->agent;
+	struct step_facts facts;
 	struct order order;
+	const char *why;
+	enum step step;
 
 	if (agent_self(agent) == 0 || ex->shutting_down)
 		return;
-	if (agent->node.guarded && guarded_is_running(agent) &&
-	    monotime_is_never(probe_silent_since(agent->probe)) &&
-	    !agent->node.was_answering) {
-		struct report report;
-
-		memset(&report, 0, sizeof(report));
-		probe_fill_report(agent->probe, agent->now, &report);
-		if (report.probe == PROBE_OK) {
-			agent->node.was_answering = true;
-			log_info("look", "PostgreSQL answers");
-			agent_say(agent);
-		}
-	}
+	note_first_answer(agent);
 	state_order(&agent->state, agent_self(agent), &order);
 	take_up(ex, &order);
+	/* The promise is written while the rest goes on; the answer waits. */
+	if ((order.kind == ORDER_SEAL || order.kind == ORDER_WITNESS) &&
+	    raftio_kept_promise(agent->raftio) < order.seal_epoch)
+		raftio_promise(agent->raftio, order.seal_epoch);
+	gather(ex, &facts);
+	step = step_next(&facts, &why);
+	if (step != ex->last_step) {
+		log_debug("act", "step: %s%s%s", step_name(step),
+		    why[0] != '\0' ? ": " : "", why);
+		ex->last_step = step;
+	}
 	/* The kill waits for nothing. */
-	if (ex->order.kind == ORDER_SEAL && is_read_write(ex) &&
-	    agent->node.armed_epoch < ex->order.seal_epoch)
-		fence(ex, "its epoch is sealed");
-	if (ex->busy != NULL)
+	if (ex->busy != NULL && step != STEP_KILL)
 		return;
-	turns[ex->order.kind](ex);
+	steps[step](ex, why);
 }
 
 /* ---- life ---- */

@@ -15,7 +15,6 @@
 
 #include "execute_internal.h"
 #include "log.h"
-#include "rejoin.h"
 
 #define SLOT_WAIT_MS	15000	/* the source makes slot and hba line first */
 
@@ -88,6 +87,7 @@ prepare_run(struct work *work)
 static void
 prepare_done(struct work *work)
 {
+	work->ex->markers_known = false;
 	if (work->result != 0)
 		fail(work->ex, "clone", work->errmsg);
 	else
@@ -262,6 +262,9 @@ finish_done(struct work *work)
 		return;
 	}
 	ex->agent->node.control_known = false;
+	ex->markers_known = false;
+	if (ex->order.kind != ORDER_CLONE)
+		return;
 	ex->clone.step = CLONE_DONE;
 	execute_result(ex, ORDER_DONE, "%s", "");
 }
@@ -294,12 +297,9 @@ clone_turn(struct execute *ex)
 {
 	struct agent *agent = ex->agent;
 
-	if (ex->result == ORDER_FAILED || ex->clone.step == CLONE_DONE)
+	if (ex->clone.step == CLONE_DONE && ex->clone.index ==
+	    ex->order.index)
 		return;
-	if (agent->node.guarded) {
-		fail(ex, "clone", "PostgreSQL is running here");
-		return;
-	}
 	if (ex->clone.index != ex->order.index) {
 		clone_forget(ex);
 		ex->clone.index = ex->order.index;
@@ -341,22 +341,13 @@ remove_done(struct work *work)
 {
 	if (work->result != 0)
 		log_error("clone", "%s", work->errmsg);
+	work->ex->markers_known = false;
 	work->ex->agent->node.control_known = false;
 	guarded_read_control(work->ex->agent);
 }
 
-static bool
-has_marker(const struct execute *ex, const char *what)
-{
-	char path[CONF_PATH_MAX + 64];
-
-	marker_path(ex, what, path, sizeof(path));
-	return access(path, F_OK) == 0;
-}
-
-/* keep: the copy has become a member's; else it is removed. */
-static void
-end_clone(struct execute *ex, bool keep)
+void
+clone_end(struct execute *ex, bool keep)
 {
 	struct work *work = execute_work_new(ex);
 
@@ -365,30 +356,6 @@ end_clone(struct execute *ex, bool keep)
 	marker_path(ex, "clone", work->path, sizeof(work->path));
 	work->standby = keep;
 	execute_work(work, "clone: end", remove_run, remove_done);
-}
-
-bool
-clone_undo(struct execute *ex)
-{
-	if (!has_marker(ex, "clone"))
-		return false;
-	if (ex->agent->node.guarded)
-		guarded_stop(ex->agent);
-	else
-		end_clone(ex, false);
-	return true;
-}
-
-bool
-clone_keep(struct execute *ex)
-{
-	if (ex->clone_kept)
-		return false;
-	ex->clone_kept = true;
-	if (!has_marker(ex, "clone"))
-		return false;
-	end_clone(ex, true);
-	return true;
 }
 
 /* ---- rewind ---- */
@@ -446,6 +413,7 @@ marked_rewind(struct work *work)
 	char host[ADDRESS_MAX_LEN + 1], port[16], errmsg[ERRMSG_MAX];
 	struct child_spec spec = { 0 };
 
+	ex->markers_known = false;
 	if (work->result != 0) {
 		fail(ex, "rewind", work->errmsg);
 		return;
@@ -470,88 +438,26 @@ marked_rewind(struct work *work)
 	ex->busy = "pg_rewind";
 }
 
-static bool
-begin_rewind(struct execute *ex, lsn_t end, lsn_t fork)
+void
+rewind_begin(struct execute *ex)
 {
 	char from[LSN_TEXT_MAX], to[LSN_TEXT_MAX], errmsg[ERRMSG_MAX];
 	struct work *work;
 
 	execute_result(ex, ORDER_RUNNING, "rewinding: its WAL ends at %s, the "
 	    "cluster left that timeline at %s (%llu bytes were never on the "
-	    "new primary)", lsn_format(end, from), lsn_format(fork, to),
-	    (unsigned long long)(end.value - fork.value));
+	    "new primary)", lsn_format(ex->end_lsn, from),
+	    lsn_format(ex->fork_lsn, to), (unsigned long long)
+	    (ex->end_lsn.value - ex->fork_lsn.value));
 	work = execute_work_new(ex);
 	if (work == NULL)
-		return true;
+		return;
 	marker_path(ex, "rewind", work->path, sizeof(work->path));
 	if (join_read_password(ex->agent, work->password,
 	    sizeof(work->password), errmsg) != 0) {
 		fail(ex, "rewind", errmsg);
 		free(work);
-		return true;
+		return;
 	}
 	execute_work(work, "rewind: marker", mark_rewind_run, marked_rewind);
-	return true;
-}
-
-/* Where the WAL of this node ends, if that can be known now. */
-static bool
-known_end(struct execute *ex, uint32_t *timeline, lsn_t *end)
-{
-	struct node *node = &ex->agent->node;
-	struct report report;
-
-	if (!node->guarded) {
-		*timeline = node->control.timeline;
-		*end = lsn_is_known(node->control.shutdown_end_lsn) ?
-		    node->control.shutdown_end_lsn :
-		    node->control.min_recovery_lsn;
-		if (node->control.min_recovery_timeline > *timeline)
-			*timeline = node->control.min_recovery_timeline;
-		return node->control.shut_down;
-	}
-	memset(&report, 0, sizeof(report));
-	probe_fill_report(ex->agent->probe, ex->agent->now, &report);
-	*timeline = report.timeline;
-	*end = lsn_max(report.receive_lsn, report.replay_lsn);
-	return report.probe == PROBE_OK && node->has_parked;
-}
-
-bool
-rewind_turn(struct execute *ex)
-{
-	struct agent *agent = ex->agent;
-	char path[CONF_PATH_MAX + 64];
-	uint32_t timeline;
-	lsn_t end, fork;
-
-	marker_path(ex, "rewind", path, sizeof(path));
-	if (ex->rewind_failed || (!agent->node.guarded &&
-	    access(path, F_OK) == 0)) {
-		execute_result(ex, ORDER_FAILED, "a rewind of this data "
-		    "directory did not end; remove this node and clone it "
-		    "again");
-		return true;
-	}
-	if (!known_end(ex, &timeline, &end))
-		return false;
-	switch (rejoin_plan(&agent->state, timeline, end, &fork)) {
-	case REJOIN_ATTACH:
-		return false;
-	case REJOIN_WAIT:
-		return true;
-	case REJOIN_RECLONE:
-		execute_result(ex, ORDER_FAILED, "timeline %u of this data "
-		    "directory is not in the cluster's ledger; remove this "
-		    "node and clone it again", timeline);
-		return true;
-	case REJOIN_REWIND:
-		break;
-	}
-	if (agent->node.guarded) {
-		/* A clean stop of the standby is what pg_rewind asks for. */
-		guarded_stop(agent);
-		return true;
-	}
-	return begin_rewind(ex, end, fork);
 }

@@ -77,7 +77,11 @@ struct execute {
 	monotime_t order_since;
 	bool waiter_pending;		/* our own commit, on lane COMMIT */
 	bool rewind_failed;
-	bool clone_kept;		/* its marker is gone */
+	bool markers_known, clone_marker, rewind_marker;
+	uint64_t markers_run;
+	uint32_t end_timeline;		/* where the own WAL ends, ... */
+	lsn_t end_lsn, fork_lsn;	/* ... and where the chain left it */
+	unsigned last_step;
 	bool shutting_down;
 };
 
@@ -146,7 +150,8 @@ int	start_write_files(struct work *work);
 uint64_t start_hba_hash(const struct execute *ex);
 
 /* ---- one file an order ---- */
-void	seal_turn(struct execute *ex);
+void	seal_turn(struct execute *ex);	/* of a running standby */
+void	seal_stopped(struct execute *ex);
 /* Sealed without a running server, or restarted without an upstream. */
 void	seal_forget(struct execute *ex);
 void	promote_turn(struct execute *ex);
@@ -161,11 +166,9 @@ void	sync_turn(struct execute *ex);
 void	sync_forget(struct execute *ex);
 void	clone_turn(struct execute *ex);
 void	clone_forget(struct execute *ex);
-/* A copy that is not to stay: true while it is being removed. */
-bool	clone_undo(struct execute *ex);
-/* A copy that has become a member's: its marker goes. */
-bool	clone_keep(struct execute *ex);
-/* A standby whose WAL has left the chain: true while it is being mended. */
-bool	rewind_turn(struct execute *ex);
+/* A copy whose marker goes: keep = it is a member's; else it goes too. */
+void	clone_end(struct execute *ex, bool keep);
+/* Rewinds a stopped standby to the fork that gather() found. */
+void	rewind_begin(struct execute *ex);
 
 #endif

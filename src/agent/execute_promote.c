@@ -198,14 +198,6 @@ promote_turn(struct execute *ex)
 {
 	struct agent *agent = ex->agent;
 
-	if (ex->result == ORDER_FAILED || ex->promote.step == PROMOTE_OPEN)
-		return;
-	if (!agent->node.guarded || guarded_state(agent) != PG_RUNNING) {
-		/* Once is once: another epoch will try. */
-		execute_result(ex, ORDER_FAILED,
-		    "PostgreSQL is not running on the candidate");
-		return;
-	}
 	if (ex->promote.epoch != ex->order.epoch) {
 		/* After a restart of the agent nobody knows how far it got. */
 		if (agent->node.sealed_epoch != ex->order.epoch) {

@@ -57,7 +57,7 @@ cut_done(struct work *work)
 }
 
 static void
-begin(struct execute *ex)
+begin(struct execute *ex, uint64_t epoch)
 {
 	struct agent *agent = ex->agent;
 	struct work *work;
@@ -65,7 +65,7 @@ begin(struct execute *ex)
 	char errmsg[ERRMSG_MAX];
 
 	memset(&ex->seal, 0, sizeof(ex->seal));
-	ex->seal.epoch = ex->order.seal_epoch;
+	ex->seal.epoch = epoch;
 	ex->seal.begun = agent->now;
 	/* The timeline it received last, read before the receiver ends. */
 	memset(&report, 0, sizeof(report));
@@ -216,12 +216,15 @@ watch(struct execute *ex)
 	}
 }
 
-static void
-seal_running(struct execute *ex)
+void
+seal_turn(struct execute *ex)
 {
-	if (ex->seal.epoch != ex->order.seal_epoch ||
-	    ex->seal.step == SEAL_BEGIN) {
-		begin(ex);
+	uint64_t kept = raftio_kept_promise(ex->agent->raftio);
+	uint64_t epoch = ex->order.seal_epoch > kept ? ex->order.seal_epoch :
+	    kept;
+
+	if (ex->seal.epoch != epoch || ex->seal.step == SEAL_BEGIN) {
+		begin(ex, epoch);
 		return;
 	}
 	/* What cannot be verified in time is made true by a restart. */
@@ -247,61 +250,20 @@ seal_running(struct execute *ex)
 }
 
 /* The old primary of a switchover: its position is in pg_control. */
-static bool
-seal_stopped_clean(struct execute *ex)
+void
+seal_stopped(struct execute *ex)
 {
 	struct node *node = &ex->agent->node;
 	const struct postgres_control *control = &node->control;
 	uint64_t epoch = state_epoch_of_timeline(&ex->agent->state,
 	    control->timeline);
 
-	if (!control->shut_down || !lsn_is_known(control->shutdown_end_lsn) ||
-	    epoch == 0)
-		return false;
-	if (node->sealed_epoch == ex->order.seal_epoch)
-		return true;
+	if (epoch == 0 || node->sealed_epoch == ex->order.seal_epoch)
+		return;
 	node->position.epoch = epoch;
 	node->position.lsn = control->shutdown_end_lsn;
 	node->has_position = true;
 	node->sealed_epoch = ex->order.seal_epoch;
 	execute_result(ex, ORDER_DONE, "%s", "");
 	agent_say(ex->agent);
-	return true;
-}
-
-void
-seal_turn(struct execute *ex)
-{
-	struct agent *agent = ex->agent;
-	struct node *node = &agent->node;
-
-	if (raftio_kept_promise(agent->raftio) < ex->order.seal_epoch) {
-		raftio_promise(agent->raftio, ex->order.seal_epoch);
-		execute_again(ex, 2);
-		/* Cutting the standby off does not wait for the disk. */
-	}
-	if (node->guarded) {
-		if (node->armed)
-			return;		/* being killed */
-		if (guarded_state(agent) == PG_RUNNING)
-			seal_running(ex);
-		return;
-	}
-	/* Nothing of the old epoch is left: its lease can go. */
-	if (node->armed)
-		fence_release(agent, node->armed_epoch);
-	if (!node->control_known) {
-		guarded_read_control(agent);
-		return;
-	}
-	if (!node->control.exists) {
-		execute_result(ex, ORDER_FAILED, "there is no data directory "
-		    "\"%s\"", agent->pg.data_dir);
-		return;
-	}
-	/* A switchover's old primary rests a moment: it may not be needed. */
-	if (seal_stopped_clean(ex) && monotime_diff_ms(agent->now,
-	    ex->order_since) < 2 * agent->state.settings.detect_ms)
-		return;
-	start_postgres(ex, true, 0, sync_text_of_standby(ex));
 }

@@ -221,7 +221,8 @@ answer(struct session *session)
 	session->result = NULL;
 	session->state = SESSION_IDLE;
 	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
-		const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+		const char *state = PQresultErrorField(result,
+		    PG_DIAG_SQLSTATE);
 		const char *text = PQresultErrorField(result,
 		    PG_DIAG_MESSAGE_PRIMARY);
 

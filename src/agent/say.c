@@ -28,7 +28,9 @@ fill_guard(const struct agent *agent, struct report *report)
 		if (report->timeline == 0)
 			report->timeline = node->control.timeline;
 	}
-	report->sealed_epoch = node->sealed_epoch;
+	/* The answer is given only once the promise is on disk. */
+	if (raftio_kept_promise(agent->raftio) >= node->sealed_epoch)
+		report->sealed_epoch = node->sealed_epoch;
 	report->has_position = node->has_position;
 	report->position = node->position;
 	report->opened_epoch = node->opened_epoch;

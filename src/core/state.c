@@ -557,12 +557,17 @@ apply_job_start(struct state *state, const struct command *command,
 	const struct reign *reign = state_reign(state);
 	const struct job *other;
 	struct job *job;
+	uint32_t i;
 
-	other = state_running_job(state, 0);
-	if (other != NULL && (other->kind != JOB_CLONE ||
-	    command->u.job.kind != JOB_FAILOVER))
-		return ignored(why, "job %u is running: %.150s", other->id,
-		    other->text);
+	/* One at a time; only a failover does not wait for a clone. */
+	for (i = 0; i < state->job_count; i++) {
+		other = &state->jobs[i];
+		if (other->status == JOB_RUNNING &&
+		    (other->kind != JOB_CLONE ||
+		    command->u.job.kind != JOB_FAILOVER))
+			return ignored(why, "job %u is running: %.150s",
+			    other->id, other->text);
+	}
 	if (command->u.job.kind == JOB_CLONE &&
 	    state_member_named(state, command->u.job.name) != NULL)
 		return ignored(why, "\"%s\" is a member already",
