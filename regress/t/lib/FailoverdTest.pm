@@ -208,8 +208,17 @@ sub status
 	return $status && $status->{nodes} ? $status : undef;
 }
 
-sub primary { return ($_[0]->status // {})->{primary} }
-sub coordinator { return ($_[0]->status // {})->{coordinator} }
+# What a coordinator says, never what a node that has just come back believes.
+sub agreed
+{
+	my ($self) = @_;
+
+	return $self->wait_status(sub { !$_[0]{stale} }, 20,
+	    'a coordinator') || {};
+}
+
+sub primary { return $_[0]->agreed->{primary} }
+sub coordinator { return $_[0]->agreed->{coordinator} }
 
 # The answer as psql -At prints it, undef if there was none in time.
 sub psql
