@@ -13,6 +13,7 @@
 #define CONNECT_TIMEOUT	(2 * SECOND)
 #define SENDER_TIMEOUT	(5 * SECOND)
 #define KEEPALIVE	(150 * MS)
+#define RECEIVER_TIMEOUT (6 * SECOND)
 
 static uint64_t
 new_session(void)
@@ -72,6 +73,15 @@ connect_timeout(struct sim_event *event)
 		pgstream_drop_receiver(event->node);
 }
 
+static bool
+is_connected(const struct node *upstream, const struct node *node)
+{
+	const struct sender *sender = &upstream->pg.senders[node->index];
+
+	return upstream->pg.run != PG_OFF && sender->used &&
+	    sender->session == node->pg.session;
+}
+
 static void
 receiver_silence(struct sim_event *event)
 {
@@ -83,9 +93,10 @@ receiver_silence(struct sim_event *event)
 		return;
 	upstream = node_of(pg->receiver_from);
 	/* A host that lives resets a connection it does not know. */
-	if (upstream == NULL || (upstream->host_up &&
-	    upstream->pg.run == PG_OFF && !net_is_cut(upstream, node) &&
-	    !net_is_cut(node, upstream)) || event->b != event->c) {
+	if (upstream == NULL || sim.now - pg->receiver_heard >
+	    RECEIVER_TIMEOUT || (!net_is_cut(upstream, node) &&
+	    !net_is_cut(node, upstream) &&
+	    !is_connected(upstream, node))) {
 		pgstream_drop_receiver(node);
 		return;
 	}
@@ -327,6 +338,7 @@ take_accept(struct node *node, const struct net_message *m)
 	check_attached(node, pg->written, (uint32_t)m->b);
 	pg->receiver = RECEIVER_STREAMING;
 	pg->received = pg->written;
+	pg->receiver_heard = sim.now;
 	sim_say(node, "streams from n%u", upstream->id);
 	send_reply(node);
 	event = sim_plan(250 * MS, receiver_silence, node, LAYER_PG);
@@ -342,6 +354,7 @@ take_wal(struct node *node, const struct net_message *m)
 	if (pg->session != m->a || pg->receiver != RECEIVER_STREAMING ||
 	    pg->run != PG_RECOVERY)
 		return;
+	pg->receiver_heard = sim.now;
 	if (wal_lsn(to) <= wal_lsn(pg->written)) {
 		send_reply(node);
 		return;

@@ -237,6 +237,7 @@ struct pg {
 	uint64_t session;
 	uint32_t receiver_from;	/* member id it was started for */
 	uint32_t received;	/* record; 0 = nothing since the start */
+	int64_t receiver_heard;
 	uint32_t startup_upstream;	/* conninfo as the startup sees it */
 	bool startup_reload_pending;
 	int64_t retry_at;

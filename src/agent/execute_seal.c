@@ -114,7 +114,8 @@ check_quiet(struct execute *ex)
 	char errmsg[ERRMSG_MAX];
 	int found = postgres_terminate_walreceivers(postmaster, errmsg);
 
-	if (found != 0) {
+	/* A reload not yet taken could still start one with the old values. */
+	if (found != 0 || postgres_is_reload_pending(postmaster) != 0) {
 		ex->seal.quiet_looks = 0;
 		execute_again(ex, 2);
 		return;

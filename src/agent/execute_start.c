@@ -79,6 +79,8 @@ int
 start_write_files(struct work *work)
 {
 	struct postgres_owned owned = { 0 };
+	struct postgres_control control;
+	char errmsg[ERRMSG_MAX];
 	const char *addresses[MEMBERS_MAX];
 	uint32_t i;
 
@@ -92,6 +94,11 @@ start_write_files(struct work *work)
 	owned.slot_name = work->slot;
 	owned.synchronous_standby_names = work->sync;
 	owned.max_members = work->member_count;
+	/* A standby is never given less than its WAL needs. */
+	if ((work->standby || work->host[0] != '\0') &&
+	    postgres_read_control(&work->pg, &control, errmsg) == 0 &&
+	    control.exists)
+		owned.control = &control;
 	if (work->host[0] == '\0') {
 		if (postgres_remove_passfile(&work->pg, work->errmsg) != 0)
 			return -1;
