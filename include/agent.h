@@ -85,6 +85,7 @@ struct agent {
 	struct node node;
 	uv_poll_t *guard_poll, *pidfd_poll;
 	bool reading_control;
+	bool killing;			/* the guard died: a worker kills */
 
 	struct lease_voter voter;
 	struct lease_holder holder;

@@ -106,7 +106,7 @@ struct work {
 	void (*done)(struct work *work);
 
 	/* what starting and rewriting need */
-	bool standby, start, replace;
+	bool standby, start, replace, hba_stands;
 	char host[ADDRESS_MAX_LEN + 1], port[16];	/* upstream */
 	char slot[64];
 	char sync[1024];

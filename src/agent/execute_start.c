@@ -72,6 +72,8 @@ start_fill(struct execute *ex, struct work *work, uint32_t upstream_id,
 	    sizeof(work->password), errmsg) != 0)
 		log_warning("act", "%s", errmsg);
 	fill_addresses(ex, work);
+	work->hba_stands = ex->agent->node.guarded &&
+	    ex->in_force.hba_hash == work->hba_hash;
 }
 
 /* In the worker: passfile, owned.conf, pg_hba.conf. */
@@ -108,8 +110,9 @@ start_write_files(struct work *work)
 		return -1;
 	if (postgres_write_owned(&work->pg, &owned, work->errmsg) != 0)
 		return -1;
-	return postgres_write_hba(&work->pg, addresses, work->address_count,
-	    false, work->errmsg);
+	/* What stands there already costs no disk write during a failover. */
+	return work->hba_stands ? 0 : postgres_write_hba(&work->pg, addresses,
+	    work->address_count, false, work->errmsg);
 }
 
 static void

@@ -114,6 +114,8 @@ guarded_read_control(struct agent *agent)
 
 /* ---- hearing the guard ---- */
 
+static void guard_lost(struct agent *agent);
+
 static void
 free_poll(uv_handle_t *handle)
 {
@@ -176,29 +178,70 @@ on_guard_status(struct agent *agent, const struct guard_page_guard *status)
 		agent_say(agent);
 }
 
+/* ---- the kill that the agent does itself ---- */
+
+struct kill_work {
+	uv_work_t req;
+	struct agent *agent;
+	int result;
+	char errmsg[ERRMSG_MAX];
+};
+
+static void
+kill_run(uv_work_t *req)
+{
+	struct kill_work *work = req->data;
+
+	work->result = guard_kill_all(&work->agent->node.guard, 5000,
+	    work->errmsg);
+}
+
+static void
+kill_done(uv_work_t *req, int status)
+{
+	struct kill_work *work = req->data;
+	struct agent *agent = work->agent;
+	struct guard_page_guard last;
+
+	agent->killing = false;
+	agent->now = monotime_now();
+	if (status == 0 && work->result == 0) {
+		last = agent->node.status;
+		last.state = GUARD_GONE;
+		last.reason = GUARD_REASON_EXITED;
+		on_guard_status(agent, &last);
+	} else {
+		log_error("guard", "%s", work->errmsg);
+		guard_lost(agent);
+	}
+	free(work);
+}
+
 /* The guard is gone without having said "none left". */
 static void
 guard_lost(struct agent *agent)
 {
 	struct node *node = &agent->node;
 	struct guard_page_guard last;
-	char errmsg[ERRMSG_MAX];
+	struct kill_work *work;
 
-	guard_page_read_guard(node->guard.page, &last);
-	if (last.state == GUARD_GONE) {
+	if (guard_page_read_guard(node->guard.page, &last) &&
+	    last.state == GUARD_GONE) {
 		on_guard_status(agent, &last);
 		return;
 	}
-	if (!guard_ended(&node->guard))
+	if (agent->killing || !guard_ended(&node->guard))
+		return;
+	work = calloc(1, sizeof(*work));
+	if (work == NULL)
 		return;
 	log_error("guard", "the guard died: killing PostgreSQL");
-	if (guard_kill_all(&node->guard, 2000, errmsg) != 0) {
-		log_error("guard", "%s", errmsg);
-		return;
-	}
-	last.state = GUARD_GONE;
-	last.reason = GUARD_REASON_EXITED;
-	on_guard_status(agent, &last);
+	work->agent = agent;
+	work->req.data = work;
+	agent->killing = uv_queue_work(agent->loop, &work->req, kill_run,
+	    kill_done) == 0;
+	if (!agent->killing)
+		free(work);
 }
 
 static void
