@@ -56,7 +56,9 @@ struct agent_link {			/* one link that is up */
 	char node[NAME_MAX_LEN + 1];
 	uint32_t member_id;		/* as its hello said */
 	uint64_t agent_start;
-	monotime_t welcomed;
+	monotime_t up_since, welcomed;
+	bool lost;			/* it says that its state is gone */
+	uint32_t lost_id;		/* member id it had then */
 };
 
 struct execute;
@@ -74,7 +76,8 @@ struct agent {
 
 	struct state state;		/* written by raftio only */
 	struct raftio *raftio;
-	char store_error[ERRMSG_MAX];	/* damaged: takes no part */
+	bool lost_state;	/* was a member: needs a new identity */
+	monotime_t targets_set;
 
 	struct ssl_ctx_st *ssl;
 	struct peers *peers;		/* NULL before init or without PKI */

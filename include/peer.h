@@ -42,6 +42,9 @@ struct peer_hello {
 	 * not fit our clock.  Accept it for a pinned member only.
 	 */
 	bool expired;
+	/* Was a member, and its state is gone or damaged: it takes no part
+	 * until it has been given a new identity. */
+	bool lost;
 };
 
 struct peers;

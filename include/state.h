@@ -189,7 +189,8 @@ struct state {
 	X(CMD_JOB_STEP, "job step")					\
 	X(CMD_JOB_END, "job end")					\
 	X(CMD_PAUSE, "pause")						\
-	X(CMD_EVENT, "event")
+	X(CMD_EVENT, "event")						\
+	X(CMD_MEMBER_RENEW, "new identity of a member")
 
 enum command_type {
 	CMD_NONE,
@@ -227,7 +228,7 @@ struct command {
 			char address[ADDRESS_MAX_LEN + 1];
 			char pg_address[ADDRESS_MAX_LEN + 1];
 		} address;
-		uint32_t member_id;		/* REMOVE */
+		uint32_t member_id;		/* REMOVE, RENEW */
 		struct {
 			char name[32];
 			int64_t value;

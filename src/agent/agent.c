@@ -19,7 +19,8 @@
 #include "log.h"
 #include "tls.h"
 
-#define TURN_MS 50
+#define TURN_MS		50
+#define TARGETS_MS	3000	/* whom to dial, while somebody is missing */
 
 int64_t
 agent_wall_us(void)
@@ -52,6 +53,17 @@ find_link(struct agent *agent, const char *node)
 		if (strcmp(agent->links[i].node, node) == 0)
 			return &agent->links[i];
 	return NULL;
+}
+
+static bool
+find_link_of(const struct agent *agent, const char *node)
+{
+	unsigned i;
+
+	for (i = 0; i < agent->link_count; i++)
+		if (strcmp(agent->links[i].node, node) == 0)
+			return true;
+	return false;
 }
 
 const char *
@@ -98,6 +110,10 @@ agent_turn(struct agent *agent)
 			    (uint32_t)agent->state.settings.detect_ms);
 		say_look_at_primary(agent);
 		fence_renew(agent);
+		if (agent->link_count + 1 < agent->state.member_count &&
+		    monotime_diff_ms(agent->now, agent->targets_set) >
+		    TARGETS_MS)
+			agent_set_targets(agent);
 	}
 	/* say */
 	if (beat || agent->say_at_once) {
@@ -185,6 +201,8 @@ on_up(void *arg, const struct peer_hello *hello)
 	memcpy(link->node, hello->node, sizeof(link->node));
 	link->member_id = hello->member_id;
 	link->agent_start = hello->agent_start;
+	link->lost = hello->lost;
+	link->up_since = agent->now;
 	log_info("link", "%s is connected", hello->node);
 	agent_say(agent);
 }
@@ -258,6 +276,7 @@ make_hello(const struct agent *agent, struct peer_hello *hello)
 	hello->level = PEER_LEVEL;
 	hello->member_id = identity->member_id;
 	hello->agent_start = agent->start_ns;
+	hello->lost = agent->lost_state;
 	memcpy(hello->advertise, agent->conf.advertise,
 	    sizeof(hello->advertise));
 }
@@ -274,8 +293,14 @@ agent_set_targets(struct agent *agent)
 		return;
 	memset(targets, 0, sizeof(targets));
 	for (i = 0; i < state->member_count; i++) {
-		/* Of two members the one with the smaller name dials. */
-		if (strcmp(agent->conf.node, state->members[i].name) >= 0)
+		/*
+		 * Of two members the one with the smaller name dials; both
+		 * do while there is no link, since the other may have lost
+		 * its state and know of nobody.
+		 */
+		if (strcmp(agent->conf.node, state->members[i].name) == 0 ||
+		    (strcmp(agent->conf.node, state->members[i].name) > 0 &&
+		    find_link_of(agent, state->members[i].name)))
 			continue;
 		memcpy(targets[count].node, state->members[i].name,
 		    sizeof(targets[count].node));
@@ -287,6 +312,7 @@ agent_set_targets(struct agent *agent)
 		for (i = 0; i < agent->conf.peer_count; i++)
 			memcpy(targets[count++].address, agent->conf.peers[i],
 			    sizeof(targets[0].address));
+	agent->targets_set = monotime_now();
 	peers_set_targets(agent->peers, targets, count);
 	make_hello(agent, &hello);
 	peers_set_hello(agent->peers, &hello);
@@ -428,7 +454,10 @@ open_store(struct agent *agent, char *errmsg)
 	if (found == STORE_DAMAGED) {
 		/* It would vote twice: it takes no part until it rejoins. */
 		log_error("store", "%s", errmsg);
-		goto out;
+		log_error("store", "this node takes no part until the "
+		    "coordinator has given it a new identity");
+		agent->lost_state = true;
+		memset(&identity, 0, sizeof(identity));
 	}
 	if (found == STORE_WHOLE && strcmp(identity.cluster,
 	    agent->conf.cluster) != 0) {

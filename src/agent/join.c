@@ -179,6 +179,36 @@ send_secrets(struct agent *agent, const struct member *member)
 	explicit_bzero(&secrets, sizeof(secrets));
 }
 
+/*
+ * A member whose state is gone: a new identity is committed first.  True when
+ * there is nothing (more) to welcome on that link now.
+ */
+static bool
+renew_lost(struct agent *agent, struct agent_link *link,
+    const struct member *member)
+{
+	struct command command;
+
+	if (!link->lost)
+		return link->member_id != 0 ||
+		    view_of(&agent->view, member->id) != NULL;
+	if (link->lost_id != 0)
+		return member->id == link->lost_id;
+	/* A link made before it was given one goes away at once. */
+	if (monotime_diff_ms(agent->now, link->up_since) <
+	    WELCOME_EVERY_MS)
+		return true;
+	link->lost_id = member->id;
+	memset(&command, 0, sizeof(command));
+	command.type = CMD_MEMBER_RENEW;
+	command.time_us = agent_wall_us();
+	command.u.member_id = member->id;
+	snprintf(command.why, sizeof(command.why), "%s has lost the state of "
+	    "its agent and becomes a new member", member->name);
+	raftio_propose(agent->raftio, &command, NULL, NULL);
+	return true;
+}
+
 void
 join_welcome_members(struct agent *agent)
 {
@@ -189,8 +219,7 @@ join_welcome_members(struct agent *agent)
 		struct agent_link *link = &agent->links[i];
 
 		member = state_member_named(&agent->state, link->node);
-		if (link->member_id != 0 || member == NULL ||
-		    view_of(&agent->view, member->id) != NULL)
+		if (member == NULL || renew_lost(agent, link, member))
 			continue;
 		if (!monotime_is_never(link->welcomed) && monotime_diff_ms(
 		    agent->now, link->welcomed) < WELCOME_EVERY_MS)
@@ -211,6 +240,7 @@ take_welcome(struct agent *agent, const char *from,
 {
 	struct store_identity identity;
 	char errmsg[ERRMSG_MAX];
+	unsigned i;
 
 	if (agent_self(agent) != 0)
 		return;		/* told before */
@@ -229,6 +259,14 @@ take_welcome(struct agent *agent, const char *from,
 	log_info("join", "welcomed by %s as member %u", from,
 	    welcome->member_id);
 	agent_set_targets(agent);
+	if (agent->lost_state) {
+		/* Links that still say "lost" must not be believed later. */
+		agent->lost_state = false;
+		agent_set_targets(agent);
+		for (i = agent->link_count; i > 0; i--)
+			peers_drop(agent->peers, agent->links[i - 1].node,
+			    "a new identity was given");
+	}
 }
 
 static void

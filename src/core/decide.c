@@ -568,7 +568,9 @@ wait_for_standbys(const struct facts *f, uint32_t winner,
 		hearing = view_of(f->in->view, member->id);
 		if (member->id == winner || !member->has_data ||
 		    member->phase != MEMBER_READY || hearing == NULL ||
-		    hearing->report.pg_state != PG_RUNNING)
+		    hearing->report.pg_state != PG_RUNNING ||
+		    liveness_of(state, f->in->view, member->id,
+		    f->in->now) > LIVENESS_LATE)
 			continue;
 		if (hearing->report.sealed_epoch == state->seal &&
 		    hearing->report.has_position)

@@ -298,6 +298,27 @@ apply_member_remove(struct state *state, const struct command *command,
 	return true;
 }
 
+/*
+ * A member that has lost its state comes back as somebody else: what the old
+ * one promised, voted and acknowledged is not the new one's.
+ */
+static bool
+apply_member_renew(struct state *state, const struct command *command,
+    uint64_t index, char *why)
+{
+	struct member *member = member_by_id(state, command->u.member_id);
+
+	(void)index;
+	if (member == NULL)
+		return ignored(why, "no member has id %u",
+		    command->u.member_id);
+	member->id = state->next_member_id++;
+	member->incarnation = state->next_incarnation++;
+	member->voter = false;
+	state->version++;
+	return true;
+}
+
 static bool
 apply_setting(struct state *state, const struct command *command,
     uint64_t index, char *why)
@@ -680,6 +701,7 @@ static const struct {
 	[CMD_JOB_END] = { apply_job_end, false },
 	[CMD_PAUSE] = { apply_pause, false },
 	[CMD_EVENT] = { apply_event, false },
+	[CMD_MEMBER_RENEW] = { apply_member_renew, false },
 };
 
 static bool

@@ -281,6 +281,7 @@ command_encode(const struct command *command, struct buf *buf)
 		buf_put_string(buf, command->u.address.pg_address);
 		break;
 	case CMD_MEMBER_REMOVE:
+	case CMD_MEMBER_RENEW:
 		buf_put_u32(buf, command->u.member_id);
 		break;
 	case CMD_SETTING:
@@ -359,6 +360,7 @@ command_decode(struct command *command, struct reader *reader)
 		    sizeof(command->u.address.pg_address));
 		break;
 	case CMD_MEMBER_REMOVE:
+	case CMD_MEMBER_RENEW:
 		command->u.member_id = reader_get_u32(reader);
 		break;
 	case CMD_SETTING:

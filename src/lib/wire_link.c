@@ -25,12 +25,15 @@ wire_put_hello(struct buf *buf, const struct peer_hello *hello)
 	buf_put_u32(buf, hello->level);
 	buf_put_u32(buf, hello->member_id);
 	buf_put_u64(buf, hello->agent_start);
+	buf_put_u8(buf, hello->lost);
 	buf_put_string(buf, hello->advertise);
 }
 
 int
 wire_get_hello(struct reader *reader, struct peer_hello *hello)
 {
+	uint8_t lost;
+
 	memset(hello, 0, sizeof(*hello));
 	if (reader_get_u8(reader) != HELLO_VERSION)
 		return -1;
@@ -41,6 +44,9 @@ wire_get_hello(struct reader *reader, struct peer_hello *hello)
 	hello->level = reader_get_u32(reader);
 	hello->member_id = reader_get_u32(reader);
 	hello->agent_start = reader_get_u64(reader);
+	lost = reader_get_u8(reader);
+	reader->failed = reader->failed || lost > 1;
+	hello->lost = lost == 1;
 	reader_get_string(reader, hello->advertise, sizeof(hello->advertise));
 	return reader_is_done(reader) ? 0 : -1;
 }
