@@ -202,6 +202,7 @@ void	found_cluster(struct agent *agent, const struct settings *settings,
 /* ---- status.c: JSON ---- */
 struct json_t;
 struct json_t *status_json(struct agent *agent, int *exit_status);
-struct json_t *status_explain(struct agent *agent);
+/* member_id 0: of no node in particular */
+struct json_t *status_explain(struct agent *agent, uint32_t member_id);
 
 #endif

@@ -1,14 +1,6 @@
 /*
  * candidate.h - who becomes primary: a total order with numbered rules.
  *
- *	1 may be promoted: a running standby with a position, not no_failover
- *	2 greatest position (epoch, then LSN): it holds every acknowledged
- *	  commit once the covers are met
- *	3 named by the operator, among equals
- *	4 shortest replay backlog
- *	5 higher priority
- *	6 smaller member id
- *
  * Two different nodes never compare equal.  The numbers are the same in
  * failover(7), in the trace and in the test.
  */
@@ -19,6 +11,16 @@
 #include <stdint.h>
 
 #include "lsn.h"
+
+/* The node with the position of rule 2 has all once the covers are met. */
+#define CANDIDATE_RULE_LIST(X)						\
+	X(1, "may be promoted: a running standby with a position, not "	\
+	    "tagged no_failover, whose last order has not failed")	\
+	X(2, "greatest position: epoch, then LSN")			\
+	X(3, "named by the operator")					\
+	X(4, "least WAL still to replay")				\
+	X(5, "higher priority")						\
+	X(6, "smaller member id: who joined first")
 
 struct candidate {
 	uint32_t member_id;
@@ -33,6 +35,9 @@ struct candidate {
 /* < 0 when a ranks before b; *rule is the number that decided. */
 int	candidate_compare(const struct candidate *a,
 	    const struct candidate *b, int *rule);
+
+/* The text of rule `number`; NULL = there is none. */
+const char *candidate_rule(int number);
 
 /* Sorts best first. */
 void	candidate_rank(struct candidate *candidates, uint32_t count);

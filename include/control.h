@@ -49,16 +49,21 @@
 #define CONTROL_VERSION		1
 #define CONTROL_LINE_MAX	262144
 
+#define CONTROL_EXIT_LIST(X)						\
+	X(EXIT_DONE, 0, "done, or healthy")				\
+	X(EXIT_DEGRADED, 1, "degraded")					\
+	X(EXIT_NO_PRIMARY, 2, "no primary")				\
+	X(EXIT_REFUSED, 3, "refused; nothing was changed")		\
+	X(EXIT_BEGUN_FAILED, 4, "begun and failed, or outcome unknown")	\
+	X(EXIT_CANNOT_TELL, 5, "cannot tell: no agent, no majority")	\
+	X(EXIT_USAGE_ERROR, 64, "usage")				\
+	X(EXIT_NOT_PERMITTED, 77, "not permitted")			\
+	X(EXIT_BAD_CONFIG, 78, "configuration missing or wrong")
+
 enum control_exit {
-	EXIT_DONE = 0,		/* done, or healthy */
-	EXIT_DEGRADED = 1,
-	EXIT_NO_PRIMARY = 2,
-	EXIT_REFUSED = 3,	/* nothing was changed */
-	EXIT_BEGUN_FAILED = 4,	/* begun and failed, or outcome unknown */
-	EXIT_CANNOT_TELL = 5,	/* no agent, no majority */
-	EXIT_USAGE_ERROR = 64,
-	EXIT_NOT_PERMITTED = 77,
-	EXIT_BAD_CONFIG = 78
+#define X(name, status, text) name = status,
+	CONTROL_EXIT_LIST(X)
+#undef X
 };
 
 #endif

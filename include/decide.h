@@ -54,4 +54,12 @@ void	decide(const struct decide_input *input, struct decision *decision,
 uint32_t decide_dry_run(const struct decide_input *input, uint32_t named_id,
 	    bool accept_data_loss, struct trace *trace);
 
+/* The table itself, for `failoverd -D rules` and the tests. */
+struct decide_row {
+	uint32_t phases;	/* 1 << enum reign_phase, or'ed */
+	const char *what;	/* "fact -> what is then wanted" */
+};
+uint32_t decide_row_count(void);
+struct decide_row decide_row(uint32_t number);
+
 #endif

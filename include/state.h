@@ -324,7 +324,7 @@ int	settings_parse(const char *name, const char *text, int64_t *value,
 int	settings_set(struct settings *settings, const char *name,
 	    int64_t value, char *errmsg);
 void	settings_init(struct settings *settings);
-/* The rules between the times; -1 says which is broken. */
+/* Ranges, and the rules between the times; -1 says which is broken. */
 int	settings_check(const struct settings *settings, char *errmsg);
 const char *durability_name(int64_t durability);
 

@@ -76,7 +76,8 @@ struct step_facts {
 	enum rejoin plan;
 	bool rewind_unfinished;	/* marker, or pg_rewind has failed */
 	bool clone_marker;	/* a copy of ours that is not yet a member's */
-	bool newcomer;		/* this node is no full member yet */
+	bool newcomer;		/* this node is no full member yet, or left
+				 * before it became one */
 };
 
 /* The next step; *why is the row's text, for log and status. */
@@ -93,5 +94,8 @@ struct step_row {
 };
 uint32_t step_row_count(void);
 struct step_row step_row(uint32_t number);
+
+/* The number of the row that step_next() obeys; step_row_count() = none. */
+uint32_t step_find(const struct step_facts *facts);
 
 #endif

@@ -143,8 +143,17 @@ pg_is_parked(const struct node *node)
 {
 	const struct pg *pg = &node->pg;
 
+	/* A pause takes effect at the next record only. */
 	return pg->run == PG_RECOVERY && pg->replayed == pg->written &&
-	    !pg->paused && !pg->promote_asked;
+	    !pg->promote_asked;
+}
+
+void
+pg_set_replay(struct node *node, bool paused, int64_t lag)
+{
+	node->pg.paused = paused;
+	node->pg.lag = lag;
+	plan_replay(node);
 }
 
 /* ---- start and end ---- */
@@ -334,6 +343,7 @@ startup_reloads(struct sim_event *event)
 {
 	struct pg *pg = &event->node->pg;
 
+	pg->startup_reloads--;
 	pg->startup_upstream = event->node->pgdisk.upstream;
 	pgstream_look(event->node, MS / 10);
 }
@@ -350,9 +360,11 @@ pg_reload(struct node *node)
 {
 	if (node->pg.run == PG_OFF || node->pg.run == PG_CLOSING)
 		return;
-	if (node->pg.run != PG_OPEN)
+	if (node->pg.run != PG_OPEN) {
+		node->pg.startup_reloads++;
 		sim_plan(sim_delay(MS, 200 * MS), startup_reloads, node,
 		    LAYER_PG);
+	}
 	sim_plan(sim_delay(MS, 20 * MS), session_reloads, node, LAYER_PG);
 	pgsync_reload(node);
 }
@@ -372,9 +384,8 @@ pg_promote(struct node *node, uint64_t epoch)
 	if (node->pg.run != PG_RECOVERY)
 		return;
 	node->pg.epoch = epoch;
-	node->pg.paused = false;
 	node->pg.promote_asked = true;
-	plan_replay(node);
+	pg_set_replay(node, false, node->pg.lag);
 }
 
 /* ---- checkpoints ---- */

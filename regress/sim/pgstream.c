@@ -245,9 +245,8 @@ take_connection(struct node *node, const struct net_message *m)
 	struct sim_event *event;
 	uint32_t from = (uint32_t)m->b;
 
-	if (node->pg.run != PG_OPEN && node->pg.run != PG_RECOVERY)
-		return;
-	if (!may_follow(node, from, (uint32_t)m->d)) {
+	if ((node->pg.run != PG_OPEN && node->pg.run != PG_RECOVERY) ||
+	    !may_follow(node, from, (uint32_t)m->d)) {
 		net_send(node, standby, NET_REFUSE, NULL, 0, m->a, 0, 0, 0);
 		return;
 	}
@@ -313,28 +312,34 @@ flush(struct sim_event *event)
 	send_reply(node);
 }
 
+/* It fetches every history file between its timeline and `here`. */
 static void
-take_accept(struct node *node, const struct net_message *m)
+fetch_histories(struct node *node, const struct node *upstream,
+    uint32_t here)
 {
-	struct pg *pg = &node->pg;
-	struct node *upstream = sim.nodes[m->from];
-	struct sim_event *event;
-	uint32_t t, here = (uint32_t)m->c;
+	uint32_t t, i;
 	uint64_t fork;
 
-	if (pg->session != m->a || pg->receiver != RECEIVER_CONNECTING ||
-	    pg->run != PG_RECOVERY)
-		return;
-	/* It fetches every history file between. */
-	for (t = wal_get(pg->written)->timeline + 1; t <= here; t++) {
-		uint32_t i;
-
+	for (t = wal_get(node->pg.written)->timeline + 1; t <= here; t++) {
 		fork = 1;
 		for (i = 0; i < upstream->pgdisk.history_count; i++)
 			if (upstream->pgdisk.histories[i].timeline == t)
 				fork = upstream->pgdisk.histories[i].fork;
 		pg_add_history(&node->pgdisk, t, fork);
 	}
+}
+
+static void
+take_accept(struct node *node, const struct net_message *m)
+{
+	struct pg *pg = &node->pg;
+	struct node *upstream = sim.nodes[m->from];
+	struct sim_event *event;
+
+	if (pg->session != m->a || pg->receiver != RECEIVER_CONNECTING ||
+	    pg->run != PG_RECOVERY)
+		return;
+	fetch_histories(node, upstream, (uint32_t)m->c);
 	check_attached(node, pg->written, (uint32_t)m->b);
 	pg->receiver = RECEIVER_STREAMING;
 	pg->received = pg->written;
@@ -362,6 +367,7 @@ take_wal(struct node *node, const struct net_message *m)
 	if (!wal_contains(to, pg->written))
 		check_attached(node, pg->written,
 		    wal_at(to, wal_lsn(pg->written)));
+	fetch_histories(node, sim.nodes[m->from], wal_get(to)->timeline);
 	pg->written = to;
 	if (pg->flush_planned)
 		return;
@@ -382,8 +388,10 @@ pgstream_message(struct node *to, const struct net_message *m)
 	case NET_REFUSE:
 		if (to->pg.session == m->a &&
 		    to->pg.receiver == RECEIVER_CONNECTING) {
-			sim_say(to, "n%u refuses to stream",
-			    sim.nodes[m->from]->id);
+			sim_say(to, "n%u refuses to stream from %llu of "
+			    "timeline %u", sim.nodes[m->from]->id,
+			    (unsigned long long)wal_lsn(to->pg.written),
+			    wal_get(to->pg.written)->timeline);
 			pgstream_drop_receiver(to);
 		}
 		break;

@@ -15,7 +15,7 @@ ssn_equal(const struct ssn *a, const struct ssn *b)
 
 	if (a->kind != b->kind)
 		return false;
-	if (a->kind != SSN_ANY)
+	if (a->kind < SSN_ANY)
 		return true;
 	if (a->list.k != b->list.k || a->list.count != b->list.count)
 		return false;
@@ -43,7 +43,7 @@ ssn_has(const struct ssn *ssn, uint32_t member_id, uint32_t incarnation)
 {
 	uint8_t i;
 
-	if (ssn->kind == SSN_ANY)
+	if (ssn->kind >= SSN_ANY)
 		for (i = 0; i < ssn->list.count; i++)
 			if (ssn->list.names[i].member_id == member_id &&
 			    ssn->list.names[i].incarnation == incarnation)
@@ -116,30 +116,25 @@ pgsync_probe_waits(const struct node *node)
 void
 pgsync_set_priority(struct sender *sender)
 {
-	sender->priority = ssn_has(&sender->ssn, sender->member_id,
-	    sender->incarnation) ? 1 : 0;
+	const struct ssn *ssn = &sender->ssn;
+	uint8_t i;
+
+	sender->priority = 0;
+	if (!ssn_has(ssn, sender->member_id, sender->incarnation))
+		return;
+	sender->priority = 1;
+	for (i = 0; ssn->kind == SSN_FIRST && i < ssn->list.count; i++)
+		if (ssn->list.names[i].member_id == sender->member_id)
+			sender->priority = (uint8_t)(i + 2);
 }
 
-/* SyncRepReleaseWaiters(), in the walsender that got a reply. */
-void
-pgsync_reply(struct node *node, struct sender *sender)
+/* The k-th greatest flush position. */
+static uint64_t
+any_of(const struct sender **candidates, uint32_t count, uint32_t k)
 {
-	struct pg *pg = &node->pg;
-	const struct sender *candidates[NODES_MAX];
-	uint32_t i, j, count = 0, at_least;
+	uint32_t i, j, at_least;
 	uint64_t lsn, best = 0;
-	uint32_t k = sender->ssn.list.k;
 
-	if (sender->priority == 0 || !sender->streaming ||
-	    sender->flush == 0 || sender->ssn.kind != SSN_ANY)
-		return;
-	for (i = 0; i < NODES_MAX; i++)
-		if (pg->senders[i].used && pg->senders[i].streaming &&
-		    pg->senders[i].flush != 0 && pg->senders[i].priority > 0)
-			candidates[count++] = &pg->senders[i];
-	if (count < k)
-		return;
-	/* The k-th greatest flush position of all of them. */
 	for (i = 0; i < count; i++) {
 		lsn = wal_lsn(candidates[i]->flush);
 		at_least = 0;
@@ -149,6 +144,51 @@ pgsync_reply(struct node *node, struct sender *sender)
 		if (at_least >= k && lsn > best)
 			best = lsn;
 	}
+	return best;
+}
+
+/* The smallest flush position of the k with the best priority. */
+static uint64_t
+first_of(const struct sender **candidates, uint32_t count, uint32_t k)
+{
+	uint64_t least = UINT64_MAX;
+	uint32_t i, j;
+
+	for (i = 0; i < k; i++)
+		for (j = i + 1; j < count; j++)
+			if (candidates[j]->priority <
+			    candidates[i]->priority) {
+				const struct sender *held = candidates[i];
+
+				candidates[i] = candidates[j];
+				candidates[j] = held;
+			}
+	for (i = 0; i < k; i++)
+		if (wal_lsn(candidates[i]->flush) < least)
+			least = wal_lsn(candidates[i]->flush);
+	return least;
+}
+
+/* SyncRepReleaseWaiters(), in the walsender that got a reply. */
+void
+pgsync_reply(struct node *node, struct sender *sender)
+{
+	struct pg *pg = &node->pg;
+	const struct sender *candidates[NODES_MAX];
+	uint32_t i, count = 0, k = sender->ssn.list.k;
+	uint64_t best;
+
+	if (sender->priority == 0 || !sender->streaming ||
+	    sender->flush == 0 || sender->ssn.kind < SSN_ANY)
+		return;
+	for (i = 0; i < NODES_MAX; i++)
+		if (pg->senders[i].used && pg->senders[i].streaming &&
+		    pg->senders[i].flush != 0 && pg->senders[i].priority > 0)
+			candidates[count++] = &pg->senders[i];
+	if (count < k)
+		return;
+	best = sender->ssn.kind == SSN_FIRST ? first_of(candidates, count,
+	    k) : any_of(candidates, count, k);
 	if (best <= pg->released)
 		return;
 	for (i = 0; i < count; i++)

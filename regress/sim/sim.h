@@ -69,6 +69,7 @@ struct sim_options {
 
 struct sim_counts {
 	uint64_t events, commits, acks, failovers, elections, seals;
+	uint64_t stranded;	/* standbys left to the operator */
 	int64_t virtual_ns;
 };
 
@@ -78,6 +79,7 @@ struct commit {
 	uint64_t epoch;
 	int64_t acked_at;	/* 0 = never */
 	bool calm;		/* of the final phase */
+	bool lost_allowed;	/* acknowledged under `async` */
 };
 
 struct sim {
@@ -97,7 +99,7 @@ struct sim {
 
 	struct commit *commits;
 	uint32_t commit_count, commit_room;
-	int64_t last_sync_ack;	/* client commit of the calm phase */
+	int64_t last_ack;	/* of a client's commit of the calm phase */
 
 	struct state *truth;	/* the most advanced applied state */
 };
@@ -175,7 +177,9 @@ wal_lsn(uint32_t record)
 
 /* ---- PostgreSQL ---- */
 
-enum ssn_kind { SSN_EMPTY, SSN_DUMMY, SSN_ANY };
+enum ssn_kind { SSN_EMPTY, SSN_DUMMY, SSN_ANY,
+	SSN_FIRST		/* FIRST k (dummy, names...) */
+};
 
 struct ssn {			/* synchronous_standby_names */
 	uint8_t kind;
@@ -239,7 +243,7 @@ struct pg {
 	uint32_t received;	/* record; 0 = nothing since the start */
 	int64_t receiver_heard;
 	uint32_t startup_upstream;	/* conninfo as the startup sees it */
-	bool startup_reload_pending;
+	uint32_t startup_reloads;	/* signals not taken yet */
 	int64_t retry_at;
 	bool look_planned;
 	/* synchronous replication */
@@ -267,6 +271,7 @@ void	pg_checkpoint(struct node *node, int64_t duration);
 bool	pg_answers(const struct node *node);
 uint32_t pg_timeline(const struct node *node);	/* of the WAL's end */
 bool	pg_is_parked(const struct node *node);
+void	pg_set_replay(struct node *node, bool paused, int64_t lag);
 /* A client's commit, or (probe) one of our own; false: not possible. */
 bool	pg_commit(struct node *node, bool probe);
 bool	pg_has_history(const struct pg_disk *disk, uint32_t timeline);
@@ -363,8 +368,6 @@ struct sample {			/* what the last probe saw */
 	struct walsender senders[NODES_MAX];
 };
 
-enum act_step_kind { ACT_NONE };
-
 struct act {			/* as struct execute */
 	struct order order;
 	uint8_t result;
@@ -376,6 +379,9 @@ struct act {			/* as struct execute */
 		bool known;
 		uint32_t upstream_id;
 		struct ssn ssn;
+		bool waits;	/* a commit was seen waiting since it
+				 * was empty last */
+		uint8_t k;	/* every walsender has at least that */
 		uint64_t sync_version;
 	} in_force;
 	struct {
@@ -390,6 +396,8 @@ struct act {			/* as struct execute */
 	uint64_t checkpoint_index, checkpoint_asked;
 	bool checkpointing, waiter_pending, rewind_failed;
 	int64_t start_failed;
+	struct { struct ssn ssn; uint64_t epoch; int64_t deadline; } start;
+	int last_step;
 	uint64_t again_life;
 };
 
@@ -408,6 +416,7 @@ struct node {
 	struct pg pg;
 	struct guard guard;
 	bool rewind_marker;		/* outside PGDATA, durable */
+	int64_t rewound_at;
 
 	/* the agent; all of it is lost with the process */
 	struct consensus io;
@@ -508,6 +517,8 @@ void	clients_start(void);
 
 /* check_raft.c, check_data.c, check_live.c */
 void	check_reset(void);
+void	check_data_reset(void);
+void	check_truth(struct node *node);
 void	check_leader(const struct node *node);
 void	check_entries(struct node *node);	/* the image just stored */
 void	check_applied(struct node *node, const struct raft_entry *entry,
@@ -523,5 +534,10 @@ void	check_attached(const struct node *standby, uint32_t before,
 	    uint32_t after);
 void	check_end(void);
 bool	check_is_healthy(void);
+void	check_say_sick(void);
+
+/* run.c: one seed from beginning to end; true when all held */
+bool	run_random(const struct sim_options *options,
+	    struct sim_counts *counts, char *failure, size_t size);
 
 #endif

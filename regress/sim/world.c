@@ -227,7 +227,7 @@ sim_reset(const struct sim_options *options)
 {
 	sim_free();
 	sim.options = *options;
-	sim.random = options->seed * 0x9e3779b97f4a7c15u + 1;
+	sim.random = sim_hash(&options->seed, sizeof(options->seed));
 	sim.now = SECOND;
 	sim.truth = calloc(1, sizeof(*sim.truth));
 	if (sim.truth == NULL)

@@ -99,6 +99,13 @@ test_refusal(void)
 	keep_seal(2, 1, HERE);
 	keep_seal(3, 1, HERE);
 	is_int(wanted(), CMD_NONE, "degraded: but nobody else is promoted");
+	w.state.members[0].incarnation += 9;
+	report_of(1)->incarnation += 9;
+	keep_seal(1, 1, HERE + 8);
+	is_int(wanted(), CMD_NONE, "nor the old primary's node in another "
+	    "life");
+	w.state.members[0].incarnation -= 9;
+	report_of(1)->incarnation -= 9;
 	keep_seal(1, 1, HERE + 8);
 	is_int(wanted(), CMD_PROMOTE, "until the old primary is back");
 	is_int(w.decision.command.u.promote.primary_id, 1, "and is it again");
@@ -260,7 +267,7 @@ test_two_nodes(void)
 	report_of(3)->promise = 2;
 	say(3);
 	is_int(wanted(), CMD_PROMOTE, "with a witness: n2 is promoted");
-	puts(w.trace.text);
+
 	is_int(w.decision.command.u.promote.primary_id, 2, "n2");
 	is_int(w.decision.command.u.promote.sync.k, 0, "degraded");
 }
@@ -441,8 +448,10 @@ test_old_cover(void)
 	opened(2, HERE);
 	new_phase();
 	be_well_all();
-	/* n3 dies before n2 has proven to hold the switch; n1 is down. */
-	report_of(1)->pg_state = PG_STOPPED;
+	/* n3 dies before n2 has proven to hold the switch; n1, once primary
+	 * of that epoch, has been led elsewhere since and proves nothing. */
+	report_of(1)->timeline = 1;
+	report_of(1)->receive_lsn = report_of(1)->replay_lsn = LSN(HERE - 1);
 	primary_vanishes(2000, PORT_SILENT);
 	report_of(2)->timeline = 1;
 	report_of(2)->receive_lsn = report_of(2)->replay_lsn = LSN(HERE - 1);
@@ -480,7 +489,7 @@ test_dummy_epoch(void)
 	keep_seal(1, 1, HERE);
 	keep_seal(3, 1, HERE);
 	is_int(wanted(), CMD_PROMOTE, "an epoch of dummies alone hinders "
-	    "nobody");puts(w.trace.text);
+	    "nobody");
 	ok(strstr(w.trace.text, "cover of epoch 2: any 2 of {}; sealed {}, 0 "
 	    "of 0 needed -> met") != NULL, "  and says so");
 }
@@ -775,6 +784,43 @@ test_dry_run(void)
 	is_int(decides(), DECIDE_NOTHING, "no cluster: nothing is wanted");
 }
 
+/* With n2 alone in the list, n3 could be the standby of the next epoch. */
+static void
+test_waits_for_standbys(void)
+{
+	cluster_start(3);
+	sync_begin(1, 2, 0);
+	sync_done();
+	primary_dies();
+	carry_out(CMD_SEAL);
+	new_phase();
+	fall_silent(1, 200);
+	keep_seal(2, 1, HERE);
+	report_of(3)->promise = 2;
+	say(3);
+	is_int(wanted(), CMD_NONE, "a standby about to be sealed: a moment's "
+	    "wait");
+	ok(strstr(w.trace.text, "-> waiting a moment: 0 of 1 synchronous "
+	    "standbys are sealed, 1 more run") != NULL, "  and says so");
+	keep_seal(3, 1, HERE);
+	is_int(wanted(), CMD_PROMOTE, "it is sealed: promoted");
+	is_int(w.decision.command.u.promote.sync.k, 1, "with it in the list");
+	report_of(3)->sealed_epoch = 1;
+	say(3);
+	is_int(wanted(), CMD_NONE, "still waiting");
+	pass_ms(101);
+	say(2);
+	say(3);
+	is_int(wanted(), CMD_PROMOTE, "a moment only");
+	is_int(w.decision.command.u.promote.sync.k, 0, "without it");
+	new_phase();
+	is_int(wanted(), CMD_NONE, "waiting again");
+	fall_silent(3, 1500);
+	keep_seal(2, 1, HERE);
+	new_phase();
+	is_int(wanted(), CMD_PROMOTE, "nobody waits for one that fell silent");
+}
+
 /* What is decided must fit the entry it is carried by, trace and all. */
 static void
 test_long_trace(void)
@@ -827,6 +873,7 @@ main(void)
 	test_ordered();
 	test_accept_loss();
 	test_dry_run();
+	test_waits_for_standbys();
 	test_long_trace();
 	return done_testing();
 }

@@ -51,6 +51,8 @@ test_open(void)
 	cluster_make(3, true);
 	is_ordered(1, ORDER_PRIMARY, "the primary");
 	is_int(order.epoch, 1, "  of epoch 1");
+	is_int(order.index, (long long)w.state.opened_index,
+	    "  by the entry that opened it");
 	is_int(order.sync.k, 1, "  with its synchronous list");
 	is_int(order.sync_version, (long long)w.state.sync_version,
 	    "  of that version");

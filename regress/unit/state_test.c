@@ -412,6 +412,32 @@ test_members(void)
 	ok(add_member("one-more", true) == 0, "and no more");
 }
 
+/* Who has lost its state is somebody else from then on. */
+static void
+test_renew(void)
+{
+	struct command c, decided;
+	const struct member *member;
+
+	cluster_start(3);
+	decided = command_of(CMD_SEAL);
+	decided.u.seal.epoch = 2;
+	c = command_of(CMD_MEMBER_RENEW);
+	c.u.member_id = 3;
+	ok(apply(&c), "a member that has lost its state");
+	member = state_member_named(&w.state, "n3");
+	ok(state_member(&w.state, 3) == NULL && member != NULL &&
+	    member->id == 4, "is known under a new id");
+	is_int(member->incarnation, 4, "in a new incarnation");
+	ok(!member->voter, "and votes no more by itself");
+	ok(!cover_has(newest(), member->id, member->incarnation),
+	    "it never counts in the old U");
+	is_cover(newest(), 1, 2, "which is what it was");
+	is_ignored(apply(&decided), "decided upon version 3, now 4",
+	    "what was decided with the old one in mind");
+	is_ignored(apply(&c), "no member has id 3", "nobody twice");
+}
+
 static void
 test_settings(void)
 {
@@ -644,6 +670,32 @@ random_job(struct job *job)
 }
 
 static void
+random_bootstrap(struct command *c)
+{
+	random_bytes(c->u.bootstrap.cluster_id, 16);
+	random_text(c->u.bootstrap.cluster,
+	    sizeof(c->u.bootstrap.cluster));
+	c->u.bootstrap.system_identifier = (uint64_t)rand();
+	c->u.bootstrap.pg_major = (uint32_t)rand();
+	c->u.bootstrap.timeline = (uint32_t)rand();
+	random_member(&c->u.bootstrap.first);
+	random_bytes(&c->u.bootstrap.settings,
+	    sizeof(c->u.bootstrap.settings));
+}
+
+static void
+random_promote(struct command *c)
+{
+	c->u.promote.epoch = (uint64_t)rand();
+	c->u.promote.primary_id = (uint32_t)rand();
+	c->u.promote.primary_incarnation = (uint32_t)rand();
+	c->u.promote.timeline = (uint32_t)rand();
+	c->u.promote.lossy = rand() % 2;
+	random_list(&c->u.promote.sync);
+	random_text(c->u.promote.trace, sizeof(c->u.promote.trace));
+}
+
+static void
 random_command(struct command *c, uint8_t type)
 {
 	memset(c, 0, sizeof(*c));
@@ -653,15 +705,7 @@ random_command(struct command *c, uint8_t type)
 	random_text(c->why, type == CMD_JOB_START ? 60 : sizeof(c->why));
 	switch (type) {
 	case CMD_BOOTSTRAP:
-		random_bytes(c->u.bootstrap.cluster_id, 16);
-		random_text(c->u.bootstrap.cluster,
-		    sizeof(c->u.bootstrap.cluster));
-		c->u.bootstrap.system_identifier = (uint64_t)rand();
-		c->u.bootstrap.pg_major = (uint32_t)rand();
-		c->u.bootstrap.timeline = (uint32_t)rand();
-		random_member(&c->u.bootstrap.first);
-		random_bytes(&c->u.bootstrap.settings,
-		    sizeof(c->u.bootstrap.settings));
+		random_bootstrap(c);
 		break;
 	case CMD_MEMBER_ADD:
 		random_member(&c->u.member);
@@ -679,6 +723,7 @@ random_command(struct command *c, uint8_t type)
 		    sizeof(c->u.address.pg_address));
 		break;
 	case CMD_MEMBER_REMOVE:
+	case CMD_MEMBER_RENEW:
 		c->u.member_id = (uint32_t)rand();
 		break;
 	case CMD_SETTING:
@@ -690,13 +735,7 @@ random_command(struct command *c, uint8_t type)
 		random_text(c->u.seal.trace, sizeof(c->u.seal.trace));
 		break;
 	case CMD_PROMOTE:
-		c->u.promote.epoch = (uint64_t)rand();
-		c->u.promote.primary_id = (uint32_t)rand();
-		c->u.promote.primary_incarnation = (uint32_t)rand();
-		c->u.promote.timeline = (uint32_t)rand();
-		c->u.promote.lossy = rand() % 2;
-		random_list(&c->u.promote.sync);
-		random_text(c->u.promote.trace, sizeof(c->u.promote.trace));
+		random_promote(c);
 		break;
 	case CMD_OPENED:
 		c->u.opened.epoch = (uint64_t)rand();
@@ -1115,8 +1154,8 @@ test_deterministic(void)
 			if (rand() % 4 != 0)
 				c.based_on = w.state.version;
 			if (c.type == CMD_SEAL)
-				c.u.seal.epoch = state_reign(&w.state)->epoch +
-				    1;
+				c.u.seal.epoch = w.state.reigns[
+				    w.state.reign_count - 1].epoch + 1;
 			if (c.type == CMD_PROMOTE) {
 				c.u.promote.epoch = w.state.seal;
 				c.u.promote.primary_id = 2;
@@ -1126,6 +1165,8 @@ test_deterministic(void)
 				c.u.opened.epoch = w.state.seal;
 			if (c.type == CMD_SYNC_BEGIN)
 				c.u.sync_begin.epoch = w.state.seal;
+			if (c.type == CMD_MEMBER_RENEW)
+				c.u.member_id = 3;
 			if (c.type == CMD_MEMBER_REMOVE && rand() % 8 != 0)
 				c.u.member_id = w.state.next_member_id - 1;
 			make_entry(&c, &entry);
@@ -1160,6 +1201,7 @@ main(void)
 	test_cover_of_epochs();
 	test_many_burnt();
 	test_members();
+	test_renew();
 	test_settings();
 	test_jobs();
 	test_events();

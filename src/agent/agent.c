@@ -242,8 +242,10 @@ on_frame(void *arg, const char *node, uint8_t type, const uint8_t *data,
 	agent->now = monotime_now();
 	switch (type) {
 	case FRAME_RAFT:
-		raftio_receive(agent->raftio, member != NULL ? member->id :
-		    link != NULL ? link->member_id : 0, data, len);
+		/* What it says of itself counts: our state may be behind. */
+		raftio_receive(agent->raftio, link != NULL &&
+		    link->member_id != 0 ? link->member_id : member != NULL ?
+		    member->id : 0, data, len);
 		break;
 	case FRAME_REPORT:
 		say_heard(agent, node, data, len);

@@ -228,13 +228,18 @@ cmd_status(struct request *r)
 {
 	int exit_status = EXIT_CANNOT_TELL;
 	json_t *data = status_json(r->agent, &exit_status);
+	char text[NAME_MAX_LEN + 80];
 
 	if (data == NULL)
 		request_result(r, EXIT_CANNOT_TELL, "this node is not a "
 		    "member of a cluster yet", "Run failoverctl init on the "
 		    "first node, or failoverctl clone-standby on a member.",
 		    NULL);
-	else
+	else if (json_is_true(json_object_get(data, "stale"))) {
+		snprintf(text, sizeof(text), "no coordinator answers; this "
+		    "is what %s itself knows.", r->agent->conf.node);
+		request_result(r, exit_status, text, NULL, data);
+	} else
 		request_result(r, exit_status, json_string_value(
 		    json_object_get(data, "health")), NULL, data);
 }
@@ -243,18 +248,19 @@ static void
 cmd_explain(struct request *r)
 {
 	const char *node = text_arg(r, "node");
+	const struct member *member = state_member_named(&r->agent->state,
+	    node);
 	char text[ERRMSG_MAX];
 	json_t *data;
 
-	if (node[0] != '\0' && state_member_named(&r->agent->state, node) ==
-	    NULL) {
+	if (node[0] != '\0' && member == NULL) {
 		snprintf(text, sizeof(text), "\"%.64s\" is not a member",
 		    node);
 		request_result(r, EXIT_REFUSED, text,
 		    "Run failoverctl status to see the names.", NULL);
 		return;
 	}
-	data = status_explain(r->agent);
+	data = status_explain(r->agent, member != NULL ? member->id : 0);
 	if (data == NULL)
 		request_result(r, EXIT_CANNOT_TELL,
 		    "this node is not a member of a cluster yet", NULL, NULL);
@@ -517,8 +523,8 @@ do_switchover(struct request *r, uint32_t target)
 		    "is nobody to switch over to");
 	else if (there == NULL || liveness_of(&agent->state, &agent->view,
 	    target, agent->now) > LIVENESS_LATE)
-		snprintf(text, sizeof(text), "%s is not heard of",
-		    state_name(target, &agent->state));
+		snprintf(text, sizeof(text), "the agent of %s is not "
+		    "heard", state_name(target, &agent->state));
 	else if (!there->report.receiver_streaming)
 		snprintf(text, sizeof(text), "%s does not stream from the "
 		    "primary", state_name(target, &agent->state));

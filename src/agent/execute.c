@@ -201,7 +201,10 @@ gather_standby(struct execute *ex, struct step_facts *f)
 	const struct member *upstream = state_member(state,
 	    ex->order.upstream_id);
 
-	f->newcomer = self != NULL && self->phase != MEMBER_READY;
+	/* Once removed, what it was last decides whose the data are. */
+	if (self != NULL)
+		ex->newcomer = self->phase != MEMBER_READY;
+	f->newcomer = ex->newcomer;
 	f->upstream_in_force = upstream != NULL && ex->in_force.known &&
 	    ex->in_force.upstream_id == upstream->id &&
 	    strcmp(ex->in_force.upstream, upstream->pg_address) == 0 &&

@@ -77,6 +77,7 @@ struct execute {
 	monotime_t order_since;
 	bool waiter_pending;		/* our own commit, on lane COMMIT */
 	bool rewind_failed;
+	bool newcomer;			/* when last a member, no full one */
 	bool markers_known, clone_marker, rewind_marker;
 	uint64_t markers_run;
 	uint32_t end_timeline;		/* where the own WAL ends, ... */

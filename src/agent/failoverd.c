@@ -22,6 +22,7 @@
 #include "control_server.h"
 #include "execute.h"
 #include "log.h"
+#include "rules.h"
 
 #define STOP_DEADLINE_MS 60000
 
@@ -34,7 +35,10 @@ static void
 usage(FILE *out)
 {
 	fprintf(out, "usage: failoverd [-c FILE] [-t | -T] [-d]\n"
+	    "       failoverd -D rules\n"
 	    "  -c FILE  read FILE instead of " FAILOVERD_CONF_PATH "\n"
+	    "  -D rules print the rules and settings this program has and "
+	    "exit\n"
 	    "  -t       check the configuration and exit\n"
 	    "  -T       print every key with its value and exit\n"
 	    "  -d       log debug messages\n"
@@ -197,6 +201,23 @@ on_signal(uv_signal_t *handle, int signum)
 }
 
 static int
+dump(const char *topic)
+{
+	char errmsg[ERRMSG_MAX];
+
+	if (rules_print(topic, stdout, errmsg) != 0) {
+		fprintf(stderr, "failoverd: %s\n", errmsg);
+		return EXIT_USAGE_ERROR;
+	}
+	if (fflush(stdout) != 0) {
+		fprintf(stderr, "failoverd: could not write: %s\n",
+		    strerror(errno));
+		return EXIT_FAILURE;
+	}
+	return 0;
+}
+
+static int
 run(const struct conf *conf)
 {
 	char errmsg[ERRMSG_MAX];
@@ -233,11 +254,13 @@ main(int argc, char **argv)
 	struct conf conf;
 	int option;
 
-	while ((option = getopt(argc, argv, "c:tTdVh")) != -1) {
+	while ((option = getopt(argc, argv, "c:D:tTdVh")) != -1) {
 		switch (option) {
 		case 'c':
 			file = optarg;
 			break;
+		case 'D':
+			return dump(optarg);
 		case 't':
 			check = true;
 			break;

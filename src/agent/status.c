@@ -1,8 +1,8 @@
 /*
  * status.c - status and explain as JSON (operations.md section 5).
  *
- * Only the coordinator sees the whole; another node shows what it knows,
- * marked stale.  null means unknown, never 0.
+ * Only the coordinator sees the whole; another node shows what it knows of
+ * itself and whom it can reach, marked stale.  null means unknown, never 0.
  */
 #include <jansson.h>
 #include <stdarg.h>
@@ -19,6 +19,7 @@ struct status {
 	struct agent *agent;
 	const struct state *state;
 	const struct reign *reign;
+	const struct view *view;
 	bool stale;
 	bool degraded;
 	json_t *warnings;
@@ -33,8 +34,11 @@ warn(struct status *s, bool degrades, const char *command,
 	va_list ap;
 
 	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
+	vsnprintf(text, sizeof(text) - 1, format, ap);
 	va_end(ap);
+	/* A sentence: a command may stand behind it. */
+	if (text[0] != '\0' && text[strlen(text) - 1] != '.')
+		strcat(text, ".");
 	if (degrades)
 		s->degraded = true;
 	json_array_append_new(s->warnings, json_pack("{s:s,s:o}", "text",
@@ -135,15 +139,16 @@ sync_word(const struct status *s, const struct member *member)
 
 static void
 add_lag(const struct status *s, json_t *node, const struct member *member,
-    const struct report *r)
+    const struct report *r, bool reachable)
 {
-	const struct hearing *primary = view_of(&s->agent->view,
+	const struct hearing *primary = view_of(s->view,
 	    s->reign->primary_id);
 	const struct walsender *ws;
 	json_t *bytes = json_null(), *ms = json_null();
 	uint64_t lag;
 
-	if (primary != NULL && member->id != s->reign->primary_id &&
+	/* What was the lag of a node that is silent now is no lag. */
+	if (reachable && primary != NULL && member->id != s->reign->primary_id &&
 	    r->pg_role == PG_ROLE_STANDBY &&
 	    lsn_is_known(primary->report.flush_lsn) &&
 	    lsn_is_known(r->replay_lsn)) {
@@ -160,8 +165,20 @@ add_lag(const struct status *s, json_t *node, const struct member *member,
 	json_object_set_new(node, "lag_ms", ms);
 }
 
+/* Without a coordinator: is there a link to that agent? */
+static bool
+has_link(const struct agent *agent, const struct member *member)
+{
+	unsigned i;
+
+	for (i = 0; i < agent->link_count; i++)
+		if (strcmp(agent->links[i].node, member->name) == 0)
+			return true;
+	return false;
+}
+
 static void
-add_unheard(json_t *node)
+add_unheard(json_t *node, bool reachable)
 {
 	static const char *const keys[] = {
 		"timeline", "lsn", "receive_lsn", "replay_lsn", "lag_bytes",
@@ -173,7 +190,7 @@ add_unheard(json_t *node)
 	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		json_object_set_new(node, keys[i], json_null());
 	json_object_set_new(node, "state", json_string("unknown"));
-	json_object_set_new(node, "reachable", json_false());
+	json_object_set_new(node, "reachable", json_boolean(reachable));
 }
 
 static void
@@ -182,7 +199,7 @@ add_heard(struct status *s, json_t *node, const struct member *member,
 {
 	const struct report *r = &hearing->report;
 	int64_t age = monotime_diff_ms(s->agent->now, hearing->at);
-	bool reachable = liveness_of(s->state, &s->agent->view, member->id,
+	bool reachable = liveness_of(s->state, s->view, member->id,
 	    s->agent->now) <= LIVENESS_LATE;
 	bool standby = r->pg_role == PG_ROLE_STANDBY;
 
@@ -195,7 +212,7 @@ add_heard(struct status *s, json_t *node, const struct member *member,
 	    r->receive_lsn : (lsn_t){ 0 }));
 	json_object_set_new(node, "replay_lsn", json_lsn(standby ?
 	    r->replay_lsn : (lsn_t){ 0 }));
-	add_lag(s, node, member, r);
+	add_lag(s, node, member, r, reachable);
 	json_object_set_new(node, "upstream", r->receiver_streaming ?
 	    json_string(state_name(r->upstream_id != 0 ? r->upstream_id :
 	    s->reign->primary_id, s->state)) : json_null());
@@ -221,8 +238,15 @@ warn_of_node(struct status *s, const struct member *member,
 	const char *state = json_string_value(json_object_get(node,
 	    "state"));
 
-	if (hearing == NULL || strcmp(state, "unknown") == 0) {
-		warn(s, true, NULL, "%s is not heard of", member->name);
+	if (hearing == NULL) {
+		warn(s, true, NULL, "%s: its agent has not been heard by "
+		    "this coordinator", member->name);
+		return;
+	}
+	if (json_is_false(json_object_get(node, "reachable"))) {
+		warn(s, true, NULL, "%s: its agent has not been heard for "
+		    "%lld s", member->name, (long long)(monotime_diff_ms(
+		    s->agent->now, hearing->at) / 1000));
 		return;
 	}
 	if (hearing->report.message[0] != '\0')
@@ -237,7 +261,7 @@ warn_of_node(struct status *s, const struct member *member,
 static json_t *
 node_json(struct status *s, const struct member *member)
 {
-	const struct hearing *hearing = view_of(&s->agent->view, member->id);
+	const struct hearing *hearing = view_of(s->view, member->id);
 	char host[ADDRESS_MAX_LEN + 1] = "", port[16] = "";
 	char errmsg[ERRMSG_MAX], slot[80];
 	json_t *node = json_object();
@@ -260,7 +284,7 @@ node_json(struct status *s, const struct member *member)
 	    json_integer(member->incarnation));
 	json_object_set_new(node, "voter", json_boolean(member->voter));
 	if (hearing == NULL)
-		add_unheard(node);
+		add_unheard(node, s->stale && has_link(s->agent, member));
 	else
 		add_heard(s, node, member, hearing);
 	if (!s->stale)
@@ -287,6 +311,94 @@ warn_of_voters(struct status *s)
 		    "failover until the others vote as well", voters, wanted);
 }
 
+/* Voters that this node can talk to, itself included. */
+static int
+linked_voters(const struct status *s)
+{
+	const struct raft_config *config =
+	    &raftio_raft(s->agent->raftio)->config;
+	const struct member *member;
+	uint32_t i;
+	int count = 0;
+
+	for (i = 0; i < config->count; i++) {
+		member = state_member(s->state, config->servers[i].id);
+		if (config->servers[i].voter && member != NULL &&
+		    (member->id == agent_self(s->agent) ||
+		    has_link(s->agent, member)))
+			count++;
+	}
+	return count;
+}
+
+/* "n2, n3": the agents this node has no link to. */
+static void
+list_missing(const struct status *s, char *text, size_t size)
+{
+	size_t len = 0;
+	uint32_t i;
+
+	text[0] = '\0';
+	for (i = 0; i < s->state->member_count; i++) {
+		const struct member *member = &s->state->members[i];
+
+		if (member->id != agent_self(s->agent) &&
+		    !has_link(s->agent, member) && len < size)
+			len += (size_t)snprintf(text + len, size - len,
+			    "%s%s", len > 0 ? ", " : "", member->name);
+	}
+}
+
+static void
+warn_of_missing(struct status *s)
+{
+	const struct hearing *own = view_of(s->view, agent_self(s->agent));
+	uint32_t voters = raft_voters(&raftio_raft(s->agent->raftio)->config);
+	int linked = linked_voters(s);
+	char missing[256];
+
+	if (linked >= (int)quorum_majority(voters)) {
+		warn(s, true, NULL, "%s reaches %d of %u voters: they have "
+		    "no coordinator at the moment, an election is under way",
+		    s->agent->conf.node, linked, voters);
+		return;
+	}
+	list_missing(s, missing, sizeof(missing));
+	warn(s, true, NULL, "%sno majority: %s reaches %d of %u voters, "
+	    "itself included, and %u are needed; start the agents that are "
+	    "missing, or their network: %s", own != NULL &&
+	    own->report.pg_state == PG_RUNNING && own->report.pg_role ==
+	    PG_ROLE_STANDBY ? "read-only: " : "", s->agent->conf.node,
+	    linked, voters, quorum_majority(voters), missing);
+}
+
+/* The headline says that there is no primary: why, if it is known. */
+static void
+warn_of_primary(struct status *s)
+{
+	const struct hearing *primary = view_of(s->view,
+	    s->reign->primary_id);
+	const char *name = state_name(s->reign->primary_id, s->state);
+	const struct report *r = primary != NULL ? &primary->report : NULL;
+
+	if (state_phase(s->state) == REIGN_PROMOTING)
+		warn(s, true, "failoverctl explain", "%s is being promoted "
+		    "to primary of epoch %llu", name,
+		    (unsigned long long)s->reign->epoch);
+	else if (r == NULL || state_phase(s->state) != REIGN_OPEN)
+		return;
+	else if (r->pg_state != PG_RUNNING || r->pg_role != PG_ROLE_PRIMARY)
+		warn(s, true, "failoverctl explain", "PostgreSQL on %s does "
+		    "not take writes (%s, %.0f s ago)", name, r->pg_state ==
+		    PG_RUNNING ? "read-only" : pg_state_name(r->pg_state),
+		    (double)monotime_diff_ms(s->agent->now, primary->at) /
+		    1000);
+	else if (r->lease_epoch != s->reign->epoch)
+		warn(s, true, "failoverctl explain", "%s does not hold the "
+		    "lease of epoch %llu", name,
+		    (unsigned long long)s->reign->epoch);
+}
+
 static void
 warn_of_cluster(struct status *s)
 {
@@ -294,11 +406,10 @@ warn_of_cluster(struct status *s)
 	const struct job *job = state_running_job(state, 0);
 
 	if (s->stale) {
-		warn(s, true, NULL, "no coordinator with a majority can be "
-		    "reached: this is what %s knows",
-		    s->agent->conf.node);
+		warn_of_missing(s);
 		return;
 	}
+	warn_of_primary(s);
 	if (state->member_count == 2)
 		warn(s, false, "failoverctl clone-standby HOST",
 		    "no automatic failover: add a third node or a witness");
@@ -328,19 +439,19 @@ quorum_json(const struct status *s)
 	uint32_t voters = raft_voters(&raft->config);
 
 	return json_pack("{s:i,s:o,s:i}", "voters", (int)voters,
-	    "reachable", s->stale ? json_null() : json_integer(
-	    raft_fresh_voters(raft, s->agent->now)),
+	    "reachable", json_integer(s->stale ? linked_voters(s) :
+	    (int)raft_fresh_voters(raft, s->agent->now)),
 	    "needed", (int)quorum_majority(voters));
 }
 
 static bool
 primary_is_well(const struct status *s)
 {
-	const struct hearing *primary = view_of(&s->agent->view,
+	const struct hearing *primary = view_of(s->view,
 	    s->reign->primary_id);
 
 	return state_phase(s->state) == REIGN_OPEN && primary != NULL &&
-	    liveness_of(s->state, &s->agent->view, s->reign->primary_id,
+	    liveness_of(s->state, s->view, s->reign->primary_id,
 	    s->agent->now) <= LIVENESS_LATE &&
 	    primary->report.pg_state == PG_RUNNING &&
 	    primary->report.pg_role == PG_ROLE_PRIMARY &&
@@ -366,11 +477,25 @@ put_health(struct status *s, json_t *data, int *exit_status)
 	json_object_set_new(data, "health", json_string(health));
 }
 
+/* What this node can see without a coordinator: itself. */
+static const struct view *
+own_view(struct agent *agent)
+{
+	static struct view view;
+	struct report own;
+
+	view_reset(&view, agent->now);
+	say_report(agent, &own);
+	state_hear(&view, &own, agent->now);
+	return &view;
+}
+
 json_t *
 status_json(struct agent *agent, int *exit_status)
 {
 	const struct state *state = &agent->state;
-	struct status s = { .agent = agent, .state = state };
+	struct status s = { .agent = agent, .state = state,
+		.view = &agent->view };
 	const char *coordinator = agent_member_name(agent,
 	    agent_coordinator(agent));
 	json_t *data, *nodes;
@@ -380,6 +505,8 @@ status_json(struct agent *agent, int *exit_status)
 	if (s.reign == NULL)
 		return NULL;
 	s.stale = !raftio_may_decide(agent->raftio);
+	if (s.stale)
+		s.view = own_view(agent);
 	s.warnings = json_array();
 	data = json_object();
 	nodes = json_array();
@@ -429,10 +556,77 @@ lines(const char *text)
 	return array;
 }
 
+static const char *
+result_word(unsigned result)
+{
+	static const char *const words[] = {
+		[ORDER_IDLE] = "not begun", [ORDER_RUNNING] = "under way",
+		[ORDER_DONE] = "done", [ORDER_FAILED] = "failed"
+	};
+
+	return result < sizeof(words) / sizeof(words[0]) ? words[result] :
+	    "unknown";
+}
+
+/* What the coordinator knows of one node, and what it wants of it. */
+static void
+explain_member(const struct agent *agent, const struct member *member,
+    struct trace *trace)
+{
+	const struct hearing *hearing = view_of(&agent->view, member->id);
+	const struct report *r = hearing != NULL ? &hearing->report : NULL;
+	struct order order;
+
+	state_order(&agent->state, member->id, &order);
+	trace_add(trace, "%s: member %u, incarnation %u, %s", member->name,
+	    member->id, member->incarnation, member->voter ? "voter" :
+	    "without a vote");
+	if (r == NULL) {
+		trace_add(trace, "  its agent has not been heard by this "
+		    "coordinator");
+		trace_add(trace, "  order: %s", order_name(order.kind));
+		return;
+	}
+	trace_add(trace, "  its agent was heard %lld ms ago: PostgreSQL %s%s",
+	    (long long)monotime_diff_ms(agent->now, hearing->at),
+	    pg_state_name(r->pg_state), r->pg_state != PG_RUNNING ? "" :
+	    r->pg_role == PG_ROLE_PRIMARY ? ", read-write" :
+	    r->receiver_streaming ? ", streaming" : ", not streaming");
+	trace_add(trace, "  order: %s: %s%s%s", order_name(order.kind),
+	    result_word(r->order_result), r->message[0] != '\0' ? ", " : "",
+	    r->message);
+	if (r->lease_epoch != 0)
+		trace_add(trace, "  it holds the lease of epoch %llu, %u ms "
+		    "are left", (unsigned long long)r->lease_epoch,
+		    r->lease_left_ms);
+	if (r->promise != 0)
+		trace_add(trace, "  it has promised to have nothing to do "
+		    "with epochs before %llu",
+		    (unsigned long long)r->promise);
+}
+
+/* When the last decision was made; its event may have been overwritten. */
+static json_t *
+decision_time(const struct state *state)
+{
+	const struct event *event;
+	uint32_t i;
+
+	for (i = state->event_count; i > 0; i--) {
+		event = &state->events[(state->event_first + i - 1) %
+		    EVENTS_MAX];
+		if (strncmp(event->text, state->seal_why,
+		    sizeof(event->text) - 1) == 0)
+			return json_real((double)event->time_us / 1e6);
+	}
+	return json_null();
+}
+
 json_t *
-status_explain(struct agent *agent)
+status_explain(struct agent *agent, uint32_t member_id)
 {
 	const struct state *state = &agent->state;
+	const struct member *member = state_member(state, member_id);
 	const struct reign *reign = state_reign(state);
 	struct decide_input input;
 	struct trace trace;
@@ -445,6 +639,8 @@ status_explain(struct agent *agent)
 	trace_add(&trace, "epoch %llu, primary %s, timeline %u",
 	    (unsigned long long)reign->epoch,
 	    state_name(reign->primary_id, state), reign->timeline);
+	if (member != NULL)
+		explain_member(agent, member, &trace);
 	trace_add(&trace, "if the primary died now:");
 	best = decide_dry_run(&input, 0, false, &trace);
 	if (best != 0)
@@ -456,7 +652,7 @@ status_explain(struct agent *agent)
 		trace_add(&trace, "last look at the table:\n%.1500s",
 		    agent->trace.text);
 	return json_pack("{s:o,s:o}", "trace", lines(trace.text), "last",
-	    state->last_decision[0] != '\0' ? json_pack("{s:s,s:o}", "what",
-	    state->seal_why, "trace", lines(state->last_decision)) :
-	    json_null());
+	    state->last_decision[0] != '\0' ? json_pack("{s:s,s:o,s:o}",
+	    "what", state->seal_why, "time", decision_time(state), "trace",
+	    lines(state->last_decision)) : json_null());
 }

@@ -18,11 +18,10 @@
 int
 cmd_explain(struct cli *cli)
 {
-	const char *node = cli_argument(cli, 1), *what;
+	const char *node = cli_argument(cli, 1);
 	struct table_style style = cli_style(cli, stdout);
 	struct answer answer;
-	json_t *args, *last;
-	char *clean;
+	json_t *args;
 
 	if (node != NULL && !conf_is_name(node))
 		return cli_fail(cli, EXIT_USAGE_ERROR, "Run \"failoverctl "
@@ -38,16 +37,8 @@ cmd_explain(struct cli *cli)
 		printf("%s\n", answer_text(&answer));
 	table_trace(stdout, json_object_get(answer_data(&answer), "trace"),
 	    2, &style);
-	last = json_object_get(answer_data(&answer), "last");
-	what = json_string_value(json_object_get(last, "what"));
-	if (what != NULL && (clean = strdup(what)) != NULL) {
-		text_clean(clean);
-		printf("\nLast decision: ");
-		text_wrap(stdout, style.width - 15, 4, clean);
-		free(clean);
-		table_trace(stdout, json_object_get(last, "trace"), 2,
-		    &style);
-	}
+	table_decision(stdout, json_object_get(answer_data(&answer), "last"),
+	    &style);
 	answer_clear(&answer);
 	return EXIT_DONE;
 }

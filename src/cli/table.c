@@ -455,12 +455,30 @@ print_condition(FILE *out, const json_t *data, const char *text,
 		say(out, style, TONE_CARE, 2, "Maintenance: %s.", names);
 }
 
+/* Does a warning say it, in these words? */
+static bool
+is_warned(const json_t *data, const char *name, const char *message)
+{
+	const json_t *warnings = json_object_get(data, "warnings"), *warning;
+	size_t len = strlen(name), i;
+	const char *text;
+
+	json_array_foreach(warnings, i, warning) {
+		text = text_of(warning, "text");
+		if (text != NULL && strncmp(text, name, len) == 0 &&
+		    strncmp(text + len, ": ", 2) == 0 &&
+		    strncmp(text + len + 2, message, strlen(message)) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* What a node has to say beyond its row. */
 static void
-print_remarks(FILE *out, const json_t *nodes,
+print_remarks(FILE *out, const json_t *data,
     const struct table_style *style)
 {
-	const json_t *node;
+	const json_t *nodes = json_object_get(data, "nodes"), *node;
 	const char *message;
 	char name[NAME_MAX_LEN + 1];
 	size_t i;
@@ -468,7 +486,8 @@ print_remarks(FILE *out, const json_t *nodes,
 	json_array_foreach(nodes, i, node) {
 		value_of(node, "name", "?", name, sizeof(name));
 		message = text_of(node, "message");
-		if (message != NULL && message[0] != '\0')
+		if (message != NULL && message[0] != '\0' &&
+		    !is_warned(data, name, message))
 			say(out, style, TONE_NONE, 2, "%s: %s", name, message);
 		if (json_is_true(json_object_get(node, "pending_restart")))
 			say(out, style, TONE_CARE, 2, "%s: changed settings "
@@ -548,7 +567,7 @@ table_status(FILE *out, const json_t *data, const char *text,
 	print_headline(out, data, style);
 	print_condition(out, data, text, style);
 	print_nodes(out, nodes, style);
-	print_remarks(out, nodes, style);
+	print_remarks(out, data, style);
 	if (style->verbose)
 		print_details(out, nodes, style);
 	print_warnings(out, data, style);
@@ -586,29 +605,53 @@ table_jobs(FILE *out, const json_t *data, const struct table_style *style)
 	}
 }
 
-void
-table_event(FILE *out, const json_t *event, const struct table_style *style)
+/* The key "time" as local time; "?" when there is none. */
+static void
+stamp_of(const json_t *object, char *out, size_t size)
 {
-	const json_t *when = json_object_get(event, "time");
-	const char *text = text_of(event, "text");
-	char stamp[64];
+	const json_t *when = json_object_get(object, "time");
 	struct tm tm;
 	time_t seconds;
 	int64_t value;
 
-	if (json_is_number(when)) {
-		value = (int64_t)json_number_value(when);
-		/* Seconds since 1970, in milli- or microseconds as well. */
-		while (value > 100000000000)
-			value /= 1000;
-		seconds = (time_t)value;
-		if (localtime_r(&seconds, &tm) == NULL || strftime(stamp,
-		    sizeof(stamp), "%Y-%m-%d %H:%M:%S", &tm) == 0)
-			snprintf(stamp, sizeof(stamp), "?");
-	} else
-		value_of(event, "time", "?", stamp, sizeof(stamp));
+	if (!json_is_number(when)) {
+		value_of(object, "time", "?", out, size);
+		return;
+	}
+	value = (int64_t)json_number_value(when);
+	/* Seconds since 1970, in milli- or microseconds as well. */
+	while (value > 100000000000)
+		value /= 1000;
+	seconds = (time_t)value;
+	if (localtime_r(&seconds, &tm) == NULL ||
+	    strftime(out, size, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+		snprintf(out, size, "?");
+}
+
+void
+table_event(FILE *out, const json_t *event, const struct table_style *style)
+{
+	const char *text = text_of(event, "text");
+	char stamp[64];
+
+	stamp_of(event, stamp, sizeof(stamp));
 	say(out, style, TONE_NONE, text_columns(stamp) + 1, "%s %s", stamp,
 	    text != NULL ? text : "?");
+}
+
+void
+table_decision(FILE *out, const json_t *last, const struct table_style *style)
+{
+	const char *what = text_of(last, "what");
+	char stamp[64];
+
+	if (what == NULL)
+		return;
+	stamp_of(last, stamp, sizeof(stamp));
+	fputc('\n', out);
+	say(out, style, TONE_NONE, 4, "Last decision%s%s: %s",
+	    stamp[0] != '?' ? ", " : "", stamp[0] != '?' ? stamp : "", what);
+	table_trace(out, json_object_get(last, "trace"), 2, style);
 }
 
 void

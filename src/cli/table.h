@@ -36,6 +36,10 @@ void	table_jobs(FILE *out, const json_t *data,
 void	table_event(FILE *out, const json_t *event,
 	    const struct table_style *style);
 
+/* `last` of explain: what was decided, when, and its trace; may be NULL. */
+void	table_decision(FILE *out, const json_t *last,
+	    const struct table_style *style);
+
 /* The lines of a trace, an array of texts, each indented. */
 void	table_trace(FILE *out, const json_t *trace, size_t indent,
 	    const struct table_style *style);

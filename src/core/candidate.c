@@ -4,6 +4,19 @@
 #include "candidate.h"
 
 #include <assert.h>
+#include <stddef.h>
+
+const char *
+candidate_rule(int number)
+{
+	switch (number) {
+#define X(rule, text) case rule: return text;
+	CANDIDATE_RULE_LIST(X)
+#undef X
+	default:
+		return NULL;
+	}
+}
 
 int
 candidate_compare(const struct candidate *a, const struct candidate *b,

@@ -8,6 +8,7 @@
  */
 #include "decide.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -443,8 +444,8 @@ want_seal(const struct facts *f, struct decision *d, struct trace *trace,
 	    (unsigned long long)f->reign->epoch + 1);
 	decide_command(f, d, CMD_SEAL, "failover begins: %.200s", reason);
 	d->command.u.seal.epoch = f->reign->epoch + 1;
-	decide_copy_trace(d->command.u.seal.trace, sizeof(d->command.u.seal.trace),
-	    trace);
+	decide_copy_trace(d->command.u.seal.trace,
+	    sizeof(d->command.u.seal.trace), trace);
 	return true;
 }
 
@@ -721,6 +722,24 @@ static const struct {
 	{ IN(REIGN_OPEN), decide_membership, "voters -> odd" },
 	{ IN(REIGN_OPEN), decide_transfer, "coordinator -> off the primary" },
 };
+#define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
+
+uint32_t
+decide_row_count(void)
+{
+	return ROW_COUNT;
+}
+
+struct decide_row
+decide_row(uint32_t number)
+{
+	struct decide_row row;
+
+	assert(number < ROW_COUNT);
+	row.phases = rows[number].phases;
+	row.what = rows[number].what;
+	return row;
+}
 
 void
 decide(const struct decide_input *input, struct decision *decision,
@@ -733,7 +752,7 @@ decide(const struct decide_input *input, struct decision *decision,
 	gather_facts(input, &facts);
 	if (facts.phase == REIGN_NONE)
 		return;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (i = 0; i < ROW_COUNT; i++)
 		if ((rows[i].phases & IN(facts.phase)) != 0 &&
 		    rows[i].row(&facts, decision, trace))
 			return;

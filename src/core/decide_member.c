@@ -54,6 +54,32 @@ match_servers(const struct facts *f, struct decision *d, bool may_vote,
 	return false;
 }
 
+/* Who is missed least as a voter: silent ones first, never the primary. */
+static const struct member *
+spare_voter(const struct facts *f)
+{
+	const struct state *state = f->state;
+	const struct member *best = NULL;
+	bool fresh, best_fresh = false;
+	uint32_t i;
+
+	for (i = 0; i < state->member_count; i++) {
+		const struct member *member = &state->members[i];
+
+		if (!member->voter || member->id == f->in->self ||
+		    member->id == f->reign->primary_id)
+			continue;
+		fresh = liveness_of(state, f->in->view, member->id,
+		    f->in->now) == LIVENESS_FRESH;
+		if (best == NULL || (best_fresh && !fresh) ||
+		    (best_fresh == fresh && member->id > best->id)) {
+			best = member;
+			best_fresh = fresh;
+		}
+	}
+	return best;
+}
+
 bool
 decide_membership(const struct facts *f, struct decision *d,
     struct trace *trace)
@@ -85,6 +111,12 @@ decide_membership(const struct facts *f, struct decision *d,
 		trace_add(trace, "%u voters of %u members that can vote -> "
 		    "%s becomes voter", voters, possible, next->name);
 		return server_action(d, DECIDE_PROMOTE_VOTER, next->id);
+	}
+	/* Even after a removal: with two voters either one's death stops all. */
+	if (voters > wanted && (next = spare_voter(f)) != NULL) {
+		trace_add(trace, "%u voters are an even number -> %s votes no "
+		    "more", voters, next->name);
+		return server_action(d, DECIDE_DEMOTE_VOTER, next->id);
 	}
 	return false;
 }

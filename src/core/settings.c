@@ -27,6 +27,13 @@ field(struct settings *settings, const struct setting_row *row)
 	return (int64_t *)(void *)((char *)settings + row->offset);
 }
 
+static const int64_t *
+value_of(const struct settings *settings, const struct setting_row *row)
+{
+	return (const int64_t *)(const void *)((const char *)settings +
+	    row->offset);
+}
+
 static const struct setting_row *
 find_row(const char *name, char *errmsg)
 {
@@ -151,6 +158,18 @@ settings_parse(const char *name, const char *text, int64_t *value,
 	return 0;
 }
 
+static int
+check_range(const struct setting_row *row, int64_t value, char *errmsg)
+{
+	if (value >= row->min && value <= row->max)
+		return 0;
+	snprintf(errmsg, ERRMSG_MAX,
+	    "setting \"%s\" must be between %lld and %lld%s%s, not %lld",
+	    row->name, (long long)row->min, (long long)row->max,
+	    row->unit[0] != '\0' ? " " : "", row->unit, (long long)value);
+	return -1;
+}
+
 int
 settings_set(struct settings *settings, const char *name, int64_t value,
     char *errmsg)
@@ -159,14 +178,8 @@ settings_set(struct settings *settings, const char *name, int64_t value,
 
 	if (row == NULL)
 		return -1;
-	if (value < row->min || value > row->max) {
-		snprintf(errmsg, ERRMSG_MAX,
-		    "setting \"%s\" must be between %lld and %lld%s%s, not %lld",
-		    name, (long long)row->min, (long long)row->max,
-		    row->unit[0] != '\0' ? " " : "", row->unit,
-		    (long long)value);
+	if (check_range(row, value, errmsg) != 0)
 		return -1;
-	}
 	*field(settings, row) = value;
 	return 0;
 }
@@ -174,6 +187,12 @@ settings_set(struct settings *settings, const char *name, int64_t value,
 int
 settings_check(const struct settings *settings, char *errmsg)
 {
+	size_t i;
+
+	for (i = 0; i < ROW_COUNT; i++)
+		if (check_range(&rows[i], *value_of(settings, &rows[i]),
+		    errmsg) != 0)
+			return -1;
 	if (settings->detect_ms < 2 * settings->heartbeat_ms) {
 		snprintf(errmsg, ERRMSG_MAX,
 		    "detect (%lld ms) must be at least two heartbeats (%lld ms)",

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mutant.h"
+
 typedef bool apply_fn(struct state *state, const struct command *command,
     uint64_t index, char *why);
 
@@ -185,11 +187,14 @@ static bool
 apply_bootstrap(struct state *state, const struct command *command,
     uint64_t index, char *why)
 {
+	char errmsg[ERRMSG_MAX];
 	struct reign *reign;
 	struct member *first;
 
 	if (state->reign_count > 0)
 		return ignored(why, "the cluster exists already");
+	if (settings_check(&command->u.bootstrap.settings, errmsg) != 0)
+		return ignored(why, "%.200s", errmsg);
 	memcpy(state->cluster_id, command->u.bootstrap.cluster_id,
 	    sizeof(state->cluster_id));
 	memcpy(state->cluster, command->u.bootstrap.cluster,
@@ -519,7 +524,13 @@ apply_sync_done(struct state *state, const struct command *command,
 	if (cover == NULL)
 		return ignored(why, "epoch %llu has no cover",
 		    (unsigned long long)reign->epoch);
-	cover_from_list(cover, reign->epoch, reign->primary_id, &state->sync);
+	/*
+	 * A list that can acknowledge nothing has been caught up with by
+	 * nobody: what was acknowledged before it stays where it was.
+	 */
+	if (state->sync.k <= state->sync.count || RULE_OFF("dummy-cover"))
+		cover_from_list(cover, reign->epoch, reign->primary_id,
+		    &state->sync);
 	state->sync_settled = true;
 	state->version++;
 	return true;

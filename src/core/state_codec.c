@@ -25,6 +25,17 @@ command_name(unsigned type)
 	return type < CMD_COUNT ? names[type] : "unknown";
 }
 
+/* What no encoder here could have written is damage, not "true". */
+static bool
+get_bool(struct reader *reader)
+{
+	uint8_t value = reader_get_u8(reader);
+
+	if (value > 1)
+		reader->failed = true;
+	return value == 1;
+}
+
 static void
 put_list(struct buf *buf, const struct sync_list *list)
 {
@@ -84,7 +95,7 @@ get_cover(struct reader *reader, struct cover *cover)
 	cover->next_begin.value = reader_get_u64(reader);
 	cover->k = reader_get_u8(reader);
 	cover->count = reader_get_u8(reader);
-	if (cover->count > SYNC_MAX) {
+	if (cover->count > SYNC_MAX || cover->k > SYNC_MAX) {
 		reader->failed = true;
 		cover->count = 0;
 		return;
@@ -119,9 +130,9 @@ get_member(struct reader *reader, struct member *member)
 	member->id = reader_get_u32(reader);
 	member->incarnation = reader_get_u32(reader);
 	member->phase = reader_get_u8(reader);
-	member->voter = reader_get_u8(reader) != 0;
-	member->has_data = reader_get_u8(reader) != 0;
-	member->no_failover = reader_get_u8(reader) != 0;
+	member->voter = get_bool(reader);
+	member->has_data = get_bool(reader);
+	member->no_failover = get_bool(reader);
 	member->priority = (int32_t)reader_get_u32(reader);
 	reader_get_string(reader, member->name, sizeof(member->name));
 	reader_get_string(reader, member->address, sizeof(member->address));
@@ -175,7 +186,7 @@ get_job(struct reader *reader, struct job *job)
 	job->step = reader_get_u8(reader);
 	job->member_id = reader_get_u32(reader);
 	job->epoch = reader_get_u64(reader);
-	job->accept_data_loss = reader_get_u8(reader) != 0;
+	job->accept_data_loss = get_bool(reader);
 	job->step_index = reader_get_u64(reader);
 	reader_get_string(reader, job->name, sizeof(job->name));
 	reader_get_string(reader, job->text, sizeof(job->text));
@@ -228,7 +239,7 @@ get_promote(struct reader *reader, struct command *command)
 	command->u.promote.primary_id = reader_get_u32(reader);
 	command->u.promote.primary_incarnation = reader_get_u32(reader);
 	command->u.promote.timeline = reader_get_u32(reader);
-	command->u.promote.lossy = reader_get_u8(reader) != 0;
+	command->u.promote.lossy = get_bool(reader);
 	get_list(reader, &command->u.promote.sync);
 	reader_get_string(reader, command->u.promote.trace,
 	    sizeof(command->u.promote.trace));
@@ -350,7 +361,7 @@ command_decode(struct command *command, struct reader *reader)
 	case CMD_MEMBER_PHASE:
 		command->u.phase.id = reader_get_u32(reader);
 		command->u.phase.phase = reader_get_u8(reader);
-		command->u.phase.new_incarnation = reader_get_u8(reader) != 0;
+		command->u.phase.new_incarnation = get_bool(reader);
 		break;
 	case CMD_MEMBER_ADDRESS:
 		command->u.address.id = reader_get_u32(reader);
@@ -432,8 +443,8 @@ get_reign(struct reader *reader, struct reign *reign)
 	reign->primary_incarnation = reader_get_u32(reader);
 	reign->timeline = reader_get_u32(reader);
 	reign->begin_lsn.value = reader_get_u64(reader);
-	reign->opened = reader_get_u8(reader) != 0;
-	reign->lossy = reader_get_u8(reader) != 0;
+	reign->opened = get_bool(reader);
+	reign->lossy = get_bool(reader);
 }
 
 static void
@@ -530,6 +541,27 @@ get_tail(struct reader *reader, struct state *state)
 	    sizeof(state->last_decision));
 }
 
+/* What every state that entries have made keeps, and others rely upon. */
+static bool
+is_sound(const struct state *state)
+{
+	char errmsg[ERRMSG_MAX];
+	uint32_t i, j;
+
+	if (settings_check(&state->settings, errmsg) != 0)
+		return false;
+	for (i = 0; i < state->member_count; i++) {
+		uint32_t id = state->members[i].id;
+
+		if (id == 0 || id >= state->next_member_id)
+			return false;
+		for (j = 0; j < i; j++)
+			if (state->members[j].id == id)
+				return false;
+	}
+	return true;
+}
+
 int
 state_decode(struct state *state, struct reader *reader, char *errmsg)
 {
@@ -568,13 +600,13 @@ state_decode(struct state *state, struct reader *reader, char *errmsg)
 	reader_get_string(reader, state->seal_why, sizeof(state->seal_why));
 	state->sync_version = reader_get_u64(reader);
 	get_list(reader, &state->sync);
-	state->sync_settled = reader_get_u8(reader) != 0;
+	state->sync_settled = get_bool(reader);
 	state->sync_since_us = (int64_t)reader_get_u64(reader);
 	state->cover_count = get_count(reader, COVERS_MAX);
 	for (i = 0; i < state->cover_count; i++)
 		get_cover(reader, &state->covers[i]);
 	get_tail(reader, state);
-	if (!reader_is_done(reader)) {
+	if (!reader_is_done(reader) || !is_sound(state)) {
 		snprintf(errmsg, ERRMSG_MAX,
 		    "the state is damaged near byte %zu", reader->pos);
 		memset(state, 0, sizeof(*state));

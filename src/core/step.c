@@ -34,7 +34,6 @@ static bool control_unknown(F *f) { return !f->control_known; }
 static bool no_data(F *f) { return !f->data_exists; }
 static bool foreign(F *f) { return f->data_foreign; }
 static bool starting(F *f) { return f->guarded && !f->answering; }
-static bool marker(F *f) { return f->clone_marker; }
 static bool armed_gone(F *f) { return f->armed && !f->guarded; }
 
 static bool
@@ -185,15 +184,17 @@ static const struct {
 	    "read-only: the lease of this epoch was given up"),
 	ROW(ORDER_PRIMARY, guarded, STEP_STOP,
 	    "it runs as a standby and is to be read-write"),
-	ROW(ORDER_PRIMARY, given_up_long, STEP_START_ALONE,
-	    "reads go on; who is primary next is for all to agree"),
-	ROW(ORDER_PRIMARY, given_up, STEP_WAIT,
-	    "the lease of this epoch was given up"),
 	ROW(ORDER_PRIMARY, control_unknown, STEP_READ_CONTROL, ""),
 	ROW(ORDER_PRIMARY, no_data, STEP_FAIL,
 	    "the data directory of the primary is gone"),
 	ROW(ORDER_PRIMARY, foreign, STEP_FAIL,
 	    "the data directory belongs to another database system"),
+	ROW(ORDER_PRIMARY, rewind_unfinished, STEP_FAIL,
+	    "a rewind of this data directory did not end"),
+	ROW(ORDER_PRIMARY, given_up_long, STEP_START_ALONE,
+	    "reads go on; who is primary next is for all to agree"),
+	ROW(ORDER_PRIMARY, given_up, STEP_WAIT,
+	    "the lease of this epoch was given up"),
 	ROW(ORDER_PRIMARY, no_lease, STEP_WAIT,
 	    "waiting for the lease of this epoch"),
 	ROW(ORDER_PRIMARY, always, STEP_START_PRIMARY, ""),
@@ -231,18 +232,24 @@ static const struct {
 	ROW(ORDER_FOLLOW, always, STEP_START_STANDBY, ""),
 
 	ROW(ORDER_SEAL, armed_below_seal, STEP_KILL, "its epoch is sealed"),
-	ROW(ORDER_SEAL, armed_runs, STEP_WAIT, "PostgreSQL is ending"),
+	ROW(ORDER_SEAL, armed_runs, STEP_WAIT,
+	    "it is read-write for the sealed epoch itself: its promotion has "
+	    "yet to be heard of again"),
 	ROW(ORDER_SEAL, armed_gone, STEP_RELEASE, ""),
 	ROW(ORDER_SEAL, starting, STEP_WAIT, "PostgreSQL is starting"),
 	ROW(ORDER_SEAL, guarded, STEP_SEAL, ""),
 	ROW(ORDER_SEAL, control_unknown, STEP_READ_CONTROL, ""),
 	ROW(ORDER_SEAL, no_data, STEP_FAIL, "there is no data directory"),
+	ROW(ORDER_SEAL, foreign, STEP_FAIL,
+	    "the data directory belongs to another database system"),
 	ROW(ORDER_SEAL, rewind_unfinished, STEP_FAIL,
 	    "a rewind of this data directory did not end"),
 	ROW(ORDER_SEAL, resting, STEP_SEAL_STOPPED,
 	    "stopped cleanly for a switchover"),
 	ROW(ORDER_SEAL, always, STEP_START_ALONE, ""),
 
+	ROW(ORDER_PROMOTE, armed_for_another, STEP_KILL,
+	    "it is read-write for another epoch"),
 	ROW(ORDER_PROMOTE, failed, STEP_FAIL, ""),
 	ROW(ORDER_PROMOTE, opened, STEP_DONE, ""),
 	ROW(ORDER_PROMOTE, promised_more, STEP_FAIL,
@@ -263,27 +270,34 @@ static const struct {
 
 	ROW(ORDER_LEAVE, armed_runs, STEP_STOP, "removed from the cluster"),
 	ROW(ORDER_LEAVE, armed_gone, STEP_RELEASE, ""),
-	ROW(ORDER_LEAVE, marker, STEP_UNDO_CLONE, ""),
+	ROW(ORDER_LEAVE, unwanted_clone, STEP_UNDO_CLONE,
+	    "the clone was called off"),
 	ROW(ORDER_LEAVE, guarded, STEP_STOP, "removed from the cluster"),
 	ROW(ORDER_LEAVE, always, STEP_DONE,
 	    "this node was removed from the cluster; its data is kept"),
 };
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
 
-enum step
-step_next(const struct step_facts *facts, const char **why)
+uint32_t
+step_find(const struct step_facts *facts)
 {
 	uint32_t i;
 
 	for (i = 0; i < ROW_COUNT; i++)
 		if (rows[i].order == facts->order.kind &&
-		    rows[i].holds(facts)) {
-			*why = rows[i].why;
-			return rows[i].step;
-		}
-	assert(!"an order without a row");
-	*why = "";
-	return STEP_FAIL;
+		    rows[i].holds(facts))
+			break;
+	return i;
+}
+
+enum step
+step_next(const struct step_facts *facts, const char **why)
+{
+	uint32_t i = step_find(facts);
+
+	assert(i < ROW_COUNT);
+	*why = rows[i].why;
+	return rows[i].step;
 }
 
 uint32_t
