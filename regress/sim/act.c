@@ -509,6 +509,8 @@ primary_turn(struct node *node)
 		begin_sql(node, "learn", learned);
 		return;
 	}
+	if (consensus_is_behind(node))
+		return;
 	if (act->in_force.sync_version != act->order.sync_version) {
 		result(node, ORDER_RUNNING, "%s", "");
 		sync_turn(node);
@@ -898,7 +900,13 @@ gather(struct node *node, struct step_facts *f)
 	f->shutdown_known = node->control.shutdown_lsn != 0;
 	f->given_up = node->released_epoch == act->order.epoch &&
 	    act->order.index <= node->released_index;
-	f->may_write = node_may_write(node, act->order.epoch);
+	/*
+	 * An earlier life of this agent may have taken a list into force
+	 * that its applied state does not show yet, and the cover rests on
+	 * it.
+	 */
+	f->may_write = node_may_write(node, act->order.epoch) &&
+	    !consensus_is_behind(node);
 	f->promise = node->io.disk.promise;
 	if (node->has_data)
 		gather_standby(node, f);

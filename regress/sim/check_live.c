@@ -6,28 +6,25 @@
 
 #include <stdio.h>
 
+#include "rejoin.h"
+
 /*
  * Two kinds of standby that the cluster leaves to the operator: one whose
- * rewind broke off, and one whose WAL left the chain where a burnt epoch
- * begins, which is a place that the ledger does not know.
+ * rewind broke off, and one whose WAL has left the chain in a place that the
+ * ledger does not know, because it names no parents: there the plan says
+ * that it may attach, and the primary refuses it for ever.
  */
 static bool
 is_stranded(const struct node *node, const struct node *primary)
 {
-	const struct reign *reign;
-	uint32_t tip, timeline;
+	uint32_t tip = node->pgdisk.flushed;
+	lsn_t end = { wal_lsn(tip) }, fork;
 
 	if (node->act.rewind_failed || node->pgdisk.broken)
 		return true;
-	tip = wal_common(primary->pg.inserted, node->pgdisk.flushed);
-	if (tip == node->pgdisk.flushed)
-		return false;
-	/* The first record of the chain behind the fork. */
-	timeline = wal_get(wal_at(primary->pg.inserted,
-	    wal_lsn(tip) + 48))->timeline;
-	reign = state_reign_of(sim.truth,
-	    state_epoch_of_timeline(sim.truth, timeline));
-	return reign != NULL && !reign->opened;
+	return !wal_contains(primary->pg.inserted, tip) &&
+	    rejoin_plan(sim.truth, wal_get(tip)->timeline, end, &fork) ==
+	    REJOIN_ATTACH;
 }
 
 static bool

@@ -535,6 +535,7 @@ consensus_start(struct node *node)
 	    (uint32_t)node->state->settings.heartbeat_ms, sim_random(),
 	    (monotime_t){ node_local(node) });
 	state_init(node->state);
+	io->stored_last = raft_last_index(io->raft);
 	io->role = io->raft->role;
 	io->leader = io->raft->leader;
 	io->term = io->raft->term;
@@ -628,6 +629,16 @@ consensus_is_leader(const struct node *node)
 	return node->joined && node->io.role == RAFT_LEADER &&
 	    node->io.raft->role == RAFT_LEADER &&
 	    node->io.raft->term == node->io.term;
+}
+
+bool
+consensus_is_behind(const struct node *node)
+{
+	uint64_t last = raft_last_index(node->io.raft);
+
+	if (last > node->io.stored_last)
+		last = node->io.stored_last;
+	return node->state->applied < last;
 }
 
 bool

@@ -87,10 +87,15 @@ promote_when_replayed(struct node *node)
 	struct pg *pg = &node->pg;
 
 	if (!pg->promote_asked || pg->run != PG_RECOVERY ||
-	    pg->replayed != pg->written)
+	    pg->replayed != node->pgdisk.flushed)
 		return;
 	pg->promote_asked = false;
 	pgstream_drop_receiver(node);
+	if (pg->replayed != pg->written) {
+		pg->promote_asked = true;
+		plan_replay(node);
+		return;
+	}
 	sim_plan(sim_delay(15 * MS, 200 * MS), finish_promotion, node,
 	    LAYER_PG);
 }
@@ -104,7 +109,8 @@ replay(struct sim_event *event)
 	pg->replay_planned = false;
 	if (pg->run != PG_RECOVERY || (pg->paused && pg->consistent))
 		return;
-	pg->replayed = pg->written;
+	/* Only what is flushed is replayed. */
+	pg->replayed = node->pgdisk.flushed;
 	if (!pg->consistent && wal_lsn(pg->replayed) >=
 	    wal_lsn(node->pgdisk.min_recovery)) {
 		pg->consistent = true;
@@ -144,8 +150,8 @@ pg_is_parked(const struct node *node)
 	const struct pg *pg = &node->pg;
 
 	/* A pause takes effect at the next record only. */
-	return pg->run == PG_RECOVERY && pg->replayed == pg->written &&
-	    !pg->promote_asked;
+	return pg->run == PG_RECOVERY && !pg->promote_asked &&
+	    pg->replayed == node->pgdisk.flushed;
 }
 
 void

@@ -350,6 +350,7 @@ struct consensus {
 	uint32_t leader;
 	uint64_t term;
 	uint64_t compacted_at;
+	uint64_t stored_last;	/* of the log when this agent began */
 	/* the one proposal of the coordinator, and who waits for it */
 	uint64_t pending_index, pending_term;
 	uint32_t checked_count;		/* check_raft's */
@@ -500,6 +501,8 @@ void	consensus_transfer(struct node *node, uint32_t id);
 void	consensus_promise(struct node *node, uint64_t epoch);
 bool	consensus_is_leader(const struct node *node);
 bool	consensus_may_decide(const struct node *node);
+/* Not all that the log held when this agent began has been applied yet. */
+bool	consensus_is_behind(const struct node *node);
 void	consensus_store_now(struct node *node);	/* before the start */
 
 /* act.c */

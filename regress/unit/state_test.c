@@ -886,13 +886,18 @@ random_state(struct state *s, bool full)
 	s->pg_major = 15;
 	s->applied = (uint64_t)rand();
 	s->version = (uint64_t)rand();
-	random_bytes(&s->settings, sizeof(s->settings));
-	s->next_member_id = (uint32_t)rand();
+#define X(field, name, def, min, max, unit, help)			\
+	s->settings.field = (def) + rand() % 2;
+	SETTING_LIST(X)
+#undef X
+	s->next_member_id = MEMBERS_MAX + 1 + (uint32_t)(rand() % 1000);
 	s->next_incarnation = (uint32_t)rand();
 	s->next_job_id = (uint32_t)rand();
 	s->member_count = SOME(MEMBERS_MAX);
-	for (i = 0; i < s->member_count; i++)
+	for (i = 0; i < s->member_count; i++) {
 		random_member(&s->members[i]);
+		s->members[i].id = i + 1;
+	}
 	s->voters_index = (uint64_t)rand();
 	s->reign_count = SOME(LEDGER_MAX);
 	for (i = 0; i < s->reign_count; i++) {
@@ -942,6 +947,30 @@ random_state(struct state *s, bool full)
 #undef SOME
 }
 
+/* What would stop every node that applies or decides upon it. */
+static void
+test_unsound(void)
+{
+	char errmsg[ERRMSG_MAX];
+	size_t len;
+
+	cluster_start(3);
+	w.state.settings.election_ms = 0;
+	len = encode_state(&w.state);
+	ok(len > 0 && decode_state(image, len, errmsg) != 0,
+	    "a setting out of its range is refused");
+	cluster_start(3);
+	w.state.members[1].id = w.state.members[0].id;
+	len = encode_state(&w.state);
+	ok(len > 0 && decode_state(image, len, errmsg) != 0,
+	    "two members of one id are refused");
+	cluster_start(3);
+	w.state.next_member_id = w.state.members[2].id;
+	len = encode_state(&w.state);
+	ok(len > 0 && decode_state(image, len, errmsg) != 0,
+	    "an id that would be given out again is refused");
+}
+
 static void
 test_state_bytes(void)
 {
@@ -959,6 +988,7 @@ test_state_bytes(void)
 	}
 	is_int(refused, 0, "a state can be read back");
 	is_int(differs, 0, "and is the same");
+	test_unsound();
 	cluster_start(3);
 	len = encode_state(&w.state);
 	memcpy(copy, image, len);

@@ -750,7 +750,8 @@ control_without_coordinator(struct request *r)
 	else
 		request_result(r, EXIT_CANNOT_TELL, "no coordinator with a "
 		    "majority can be reached from this node",
-		    "Run failoverctl status to see which agents are missing.",
+		    "Run failoverctl status to see which agents are missing; "
+		    "failover(7) says what to do if they are lost for ever.",
 		    NULL);
 }
 

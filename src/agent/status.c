@@ -364,9 +364,9 @@ warn_of_missing(struct status *s)
 		return;
 	}
 	list_missing(s, missing, sizeof(missing));
-	warn(s, true, NULL, "%sno majority: %s reaches %d of %u voters, "
-	    "itself included, and %u are needed; start the agents that are "
-	    "missing, or their network: %s", own != NULL &&
+	warn(s, true, NULL, "%sno majority: %s reaches %d of %u voters, %u "
+	    "needed; start the agents that are missing, or their network: "
+	    "%s", own != NULL &&
 	    own->report.pg_state == PG_RUNNING && own->report.pg_role ==
 	    PG_ROLE_STANDBY ? "read-only: " : "", s->agent->conf.node,
 	    linked, voters, quorum_majority(voters), missing);
@@ -389,14 +389,53 @@ warn_of_primary(struct status *s)
 		return;
 	else if (r->pg_state != PG_RUNNING || r->pg_role != PG_ROLE_PRIMARY)
 		warn(s, true, "failoverctl explain", "PostgreSQL on %s does "
-		    "not take writes (%s, %.0f s ago)", name, r->pg_state ==
-		    PG_RUNNING ? "read-only" : pg_state_name(r->pg_state),
-		    (double)monotime_diff_ms(s->agent->now, primary->at) /
-		    1000);
+		    "not take writes (%s)", name, r->pg_state == PG_RUNNING ?
+		    "read-only" : pg_state_name(r->pg_state));
 	else if (r->lease_epoch != s->reign->epoch)
 		warn(s, true, "failoverctl explain", "%s does not hold the "
 		    "lease of epoch %llu", name,
 		    (unsigned long long)s->reign->epoch);
+}
+
+/* One voter is a majority of its own, as long as it is there. */
+static void
+warn_of_two(struct status *s)
+{
+	const struct raft_config *config =
+	    &raftio_raft(s->agent->raftio)->config;
+	const char *voter = "the only voter";
+	uint32_t i;
+
+	for (i = 0; i < config->count; i++)
+		if (config->servers[i].voter)
+			voter = state_name(config->servers[i].id, s->state);
+	warn(s, false, "failoverctl clone-standby HOST", "no automatic "
+	    "failover if the host of %s is lost, which alone votes: add a "
+	    "third node", voter);
+}
+
+static void
+warn_of_degraded(struct status *s)
+{
+	const struct hearing *hearing;
+	int64_t streaming = 0;
+	uint32_t i;
+
+	for (i = 0; i < s->state->member_count; i++) {
+		hearing = view_of(s->view, s->state->members[i].id);
+		if (hearing != NULL && hearing->report.receiver_streaming &&
+		    liveness_of(s->state, s->view, hearing->member_id,
+		    s->agent->now) <= LIVENESS_LATE)
+			streaming++;
+	}
+	if (streaming < s->state->settings.sync_standbys)
+		warn(s, true, NULL, "commits are not replicated "
+		    "synchronously: too few standbys stream");
+	else
+		warn(s, true, NULL, "commits are not replicated "
+		    "synchronously yet: a standby counts once it has "
+		    "streamed for %lld ms",
+		    (long long)s->state->settings.sync_join_ms);
 }
 
 static void
@@ -411,13 +450,11 @@ warn_of_cluster(struct status *s)
 	}
 	warn_of_primary(s);
 	if (state->member_count == 2)
-		warn(s, false, "failoverctl clone-standby HOST",
-		    "no automatic failover: add a third node or a witness");
+		warn_of_two(s);
 	warn_of_voters(s);
 	if (state->settings.durability == DURABILITY_PREFERRED &&
 	    state_data_members(state) > 1 && state->sync.k == 0)
-		warn(s, true, NULL, "commits are not replicated "
-		    "synchronously: too few standbys");
+		warn_of_degraded(s);
 	else if (!state->sync_settled)
 		warn(s, true, NULL, "the synchronous standbys are changing");
 	if (state->paused_until_us > agent_wall_us())
@@ -587,7 +624,11 @@ explain_member(const struct agent *agent, const struct member *member,
 		trace_add(trace, "  order: %s", order_name(order.kind));
 		return;
 	}
-	trace_add(trace, "  its agent was heard %lld ms ago: PostgreSQL %s%s",
+	trace_add(trace, liveness_of(&agent->state, &agent->view, member->id,
+	    agent->now) <= LIVENESS_LATE ?
+	    "  its agent was heard %lld ms ago: PostgreSQL %s%s" :
+	    "  its agent has been silent for %lld ms; before, PostgreSQL was "
+	    "%s%s",
 	    (long long)monotime_diff_ms(agent->now, hearing->at),
 	    pg_state_name(r->pg_state), r->pg_state != PG_RUNNING ? "" :
 	    r->pg_role == PG_ROLE_PRIMARY ? ", read-write" :

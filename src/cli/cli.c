@@ -210,9 +210,11 @@ cli_call(struct cli *cli, const char *cmd, json_t *args, const char *look,
 	return answer->exit;
 }
 
+/* The text, the reasons behind it, and last what to do. */
 static void
-print_answer(const struct answer *answer)
+print_answer(const struct cli *cli, const struct answer *answer)
 {
+	struct table_style style;
 	FILE *out = answer->exit == EXIT_DONE ? stdout : stderr;
 	const char *hint = answer_hint(answer);
 	char line[LINE_SIZE];
@@ -224,6 +226,11 @@ print_answer(const struct answer *answer)
 		    "the agent refused without a reason");
 	else if (line[0] != '\0')
 		fprintf(out, "%s\n", line);
+	if (!cli->json) {
+		style = cli_style(cli, out);
+		table_trace(out, json_object_get(answer_data(answer),
+		    "trace"), 2, &style);
+	}
 	if (hint == NULL)
 		return;
 	snprintf(line, sizeof(line), "%s", hint);
@@ -235,8 +242,6 @@ int
 cli_finish(struct cli *cli, struct answer *answer)
 {
 	int status = answer->exit, signal_number = answer->signal;
-	struct table_style style;
-	FILE *out;
 	char *json;
 
 	if (status == ANSWER_INTERRUPTED) {
@@ -251,13 +256,7 @@ cli_finish(struct cli *cli, struct answer *answer)
 	}
 	if (!cli->json || status != EXIT_DONE) {
 		fflush(stdout);
-		print_answer(answer);
-	}
-	if (!cli->json) {
-		out = status == EXIT_DONE ? stdout : stderr;
-		style = cli_style(cli, out);
-		table_trace(out, json_object_get(answer_data(answer),
-		    "trace"), 2, &style);
+		print_answer(cli, answer);
 	}
 	answer_clear(answer);
 	return status;

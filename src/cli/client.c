@@ -217,9 +217,11 @@ explain_connect(struct conversation *conv, int error)
 		break;
 	case ENOENT:
 	case ECONNREFUSED:
-		answer_set(conv->answer, EXIT_CANNOT_TELL, NULL,
-		    "no agent is listening on \"%s\": is failoverd running "
-		    "on this host?", path);
+		answer_set(conv->answer, EXIT_CANNOT_TELL,
+		    "Start failoverd (\"systemctl start failoverd\"), or "
+		    "see in its log why it ended (\"journalctl -u "
+		    "failoverd\").",
+		    "no agent is listening on \"%s\"", path);
 		break;
 	default:
 		answer_set(conv->answer, EXIT_CANNOT_TELL, NULL,

@@ -381,6 +381,7 @@ print_headline(FILE *out, const json_t *data,
 	char coordinator[NAME_MAX_LEN + 1], epoch[TEXT_NUMBER_MAX];
 	char durability[NAME_MAX_LEN + 1];
 	size_t i, last = sizeof(words) / sizeof(*words) - 1;
+	bool no_writes;
 
 	for (i = 0; i < last; i++)
 		if (health != NULL && strcmp(health, words[i].health) == 0)
@@ -392,9 +393,13 @@ print_headline(FILE *out, const json_t *data,
 	value_of(data, "coordinator", "?", coordinator, sizeof(coordinator));
 	value_of(data, "epoch", "?", epoch, sizeof(epoch));
 	value_of(data, "durability", "?", durability, sizeof(durability));
+	/* A primary there is, by agreement; it does not take writes. */
+	no_writes = health != NULL && strcmp(health, "no-primary") == 0 &&
+	    text_of(data, "primary") != NULL;
 	say(out, style, words[i].tone, 2, "%s: %s. Primary %s, "
 	    "coordinator %s, epoch %s, durability %s.", cluster,
-	    words[i].words, primary, coordinator, epoch, durability);
+	    no_writes ? "NO WRITES" : words[i].words, primary, coordinator,
+	    epoch, durability);
 }
 
 /* The names in an array, or of the keys of an object: "n1, n3". */
