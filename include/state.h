@@ -91,6 +91,7 @@ struct reign {
 	uint64_t epoch;
 	uint32_t primary_id, primary_incarnation;
 	uint32_t timeline;		/* expected, then confirmed */
+	uint64_t parent;		/* epoch whose WAL it goes on from */
 	lsn_t begin_lsn;		/* 0 until confirmed */
 	bool opened;			/* confirmed read-write */
 	bool lossy;			/* opened by --accept-data-loss */
@@ -242,6 +243,9 @@ struct command {
 			uint32_t primary_id, primary_incarnation;
 			uint32_t timeline;	/* expected */
 			bool lossy;
+			/* of the promoted node: it holds every commit that
+			 * was acknowledged in its epoch and before */
+			struct position position;
 			struct sync_list sync;
 			char trace[1024];
 		} promote;

@@ -126,6 +126,13 @@ raftio_raft(const struct raftio *raftio)
 	return &raft;
 }
 
+const char *
+raftio_halted(const struct raftio *raftio)
+{
+	(void)raftio;
+	return NULL;
+}
+
 /* What is proposed must fit in an entry; it is applied to a copy. */
 void
 raftio_propose(struct raftio *raftio, const struct command *command,

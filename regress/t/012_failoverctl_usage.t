@@ -284,8 +284,8 @@ sub test_no_agent
 	my $r = ctl('-S', "$dir/none", 'status');
 	is($r->{exit}, 5, 'no agent');
 	is($r->{out}, '', 'nothing on stdout');
-	like($r->{err}, qr/\Afailoverctl: no agent .*"\Q$dir\E\/none".*\n\z/,
-	    'one line that names the socket');
+	like($r->{err}, qr/\Afailoverctl: no agent .*"\Q$dir\E\/none"\nHINT: .*\n\z/,
+	    'one line that names the socket, and what to do');
 	$r = ctl('-S', "$dir/none", 'switchover', '--yes');
 	is($r->{exit}, 5, 'no agent, and nothing was begun');
 	$r = ctl('-S', "$dir/none", '--format', 'json', 'status');
@@ -430,9 +430,9 @@ sub test_results
 	$r = here('switchover', 'n2', '--yes');
 	is($r->{exit}, 3, 'refused');
 	is($r->{err}, qq(failoverctl: n2 is 5 MB  [2Jbehind\n) .
-	    qq(HINT: Run "failoverctl explain n2".\n) .
-	    "  rule 2: n2 0/5 < n3 0/9\n",
-	    'reason, hint, trace; no control characters');
+	    "  rule 2: n2 0/5 < n3 0/9\n" .
+	    qq(HINT: Run "failoverctl explain n2".\n),
+	    'reason, trace, hint; no control characters');
 	is($r->{out}, '', 'nothing on stdout');
 	stop_agents();
 

@@ -303,7 +303,7 @@ test_burnt(void)
 	    "candidate 1: n3 at epoch 1, 0/3000008, 0 bytes to replay\n"
 	    BEFORE(2) CANDIDATE(2, "n2")
 	    "cover of epoch 1: any 1 of {n2,n3}; sealed {n2,n3}, 2 of 2 "
-	    "needed -> met: enough\n"
+	    "needed -> met: a sealed node holds the epoch that followed\n"
 	    "cover of epoch 2: any 1 of {n2}; sealed {n2}, 1 of 1 needed -> "
 	    "met: its stopped primary is sealed\n"
 	    "-> seal epoch 3\n", "burnt: why the next is sealed");

@@ -17,18 +17,29 @@ plans(uint32_t timeline, uint64_t end, enum rejoin want, uint64_t want_fork,
 		    (unsigned long long)fork.value);
 }
 
+/* Promotes member id, whose WAL is of epoch parent. */
+static void
+promote_from(uint64_t parent, uint64_t epoch, uint32_t id)
+{
+	struct command c = promotion(epoch, id, 1, 1, 3);
+
+	c.u.promote.position.epoch = parent;
+	c.u.promote.position.lsn = LSN(1);
+	apply(&c);
+}
+
 /* Epoch 1, then 2 opened at 1000, 3 burnt, 4 opened at 2000. */
 static void
 make_ledger(void)
 {
 	cluster_start(3);
 	seal(2);
-	promote(2, 2, 1, 1, 3);
+	promote_from(1, 2, 2);
 	opened(2, 1000);
 	seal(3);
-	promote(3, 3, 1, 1, 2);
+	promote_from(2, 3, 3);
 	seal(4);
-	promote(4, 1, 1, 2, 3);
+	promote_from(2, 4, 1);
 }
 
 int
@@ -39,7 +50,7 @@ main(void)
 	plans(7, 500, REJOIN_RECLONE, 0, "a timeline of no ledger: re-clone");
 	seal(2);
 	plans(1, 500, REJOIN_ATTACH, 0, "a seal alone changes nothing");
-	promote(2, 2, 1, 1, 3);
+	promote_from(1, 2, 2);
 	plans(1, 500, REJOIN_WAIT, 0, "promoted, not open yet: wait");
 	opened(2, 1000);
 	plans(1, 999, REJOIN_ATTACH, 1000, "ends before the fork: attach");
@@ -50,9 +61,9 @@ main(void)
 	make_ledger();
 	plans(3, 10, REJOIN_WAIT, 0, "a burnt epoch before the next is open: "
 	    "wait");
-	plans(1, 500, REJOIN_ATTACH, 1000, "an older fork is known already");
+	plans(1, 500, REJOIN_WAIT, 0, "nobody follows before it is open");
 	opened(4, 2000);
-	plans(3, 10, REJOIN_REWIND, 2000, "a burnt epoch has left nothing on "
+	plans(3, 10, REJOIN_REWIND, 0, "a burnt epoch has left nothing on "
 	    "the chain: rewind, wherever it ends");
 	plans(2, 2000, REJOIN_ATTACH, 2000, "burnt epochs are stepped over");
 	plans(2, 2001, REJOIN_REWIND, 2000, "behind the fork from there: "
@@ -60,6 +71,13 @@ main(void)
 	plans(1, 1500, REJOIN_REWIND, 1000, "two epochs behind, past the "
 	    "first fork: rewind");
 	plans(4, 9000, REJOIN_ATTACH, 0, "the present timeline: attach");
+	seal(5);
+	promote_from(1, 5, 3);
+	opened(5, 700);
+	plans(2, 1500, REJOIN_REWIND, 0, "an opened epoch that the chain has "
+	    "stepped over: rewind");
+	plans(4, 9000, REJOIN_REWIND, 0, "and what followed it");
+	plans(1, 700, REJOIN_ATTACH, 700, "its parent's end: attach");
 	plans(0, 9000, REJOIN_RECLONE, 0, "no timeline at all: re-clone");
 	return done_testing();
 }

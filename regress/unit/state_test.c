@@ -241,10 +241,13 @@ test_cover(void)
 	is_ignored(apply(&c), "the list has changed again",
 	    "a confirmation of the list before");
 	is_cover(newest(), 1, 2, "so it stays wide");
-	ok(sync_begin(2, 3, 0), "a third list before the second is in force");
+	ok(sync_begin(1, 3, 0), "a third list before the second is in force");
 	is_cover(newest(), 1, 2, "covers all three");
 	ok(sync_done(), "confirmed");
-	is_cover(newest(), 2, 1, "then it stands alone");
+	is_cover(newest(), 1, 1, "then it stands alone");
+	ok(sync_begin(2, 3, 0), "a list that nobody can satisfy");
+	ok(sync_done(), "in force");
+	is_cover(newest(), 1, 1, "what was acknowledged before stays there");
 	ok(sync_begin(0, 0, 0), "\"async since\"");
 	is_cover(newest(), 0, 1, "K = 0 before it is in force");
 	ok(sync_begin(1, 2, 3), "and back");

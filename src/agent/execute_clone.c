@@ -444,11 +444,16 @@ rewind_begin(struct execute *ex)
 	char from[LSN_TEXT_MAX], to[LSN_TEXT_MAX], errmsg[ERRMSG_MAX];
 	struct work *work;
 
-	execute_result(ex, ORDER_RUNNING, "rewinding: its WAL ends at %s, the "
-	    "cluster left that timeline at %s (%llu bytes were never on the "
-	    "new primary)", lsn_format(ex->end_lsn, from),
-	    lsn_format(ex->fork_lsn, to), (unsigned long long)
-	    (ex->end_lsn.value - ex->fork_lsn.value));
+	if (lsn_is_known(ex->fork_lsn))
+		execute_result(ex, ORDER_RUNNING, "rewinding: its WAL ends at "
+		    "%s, the cluster left that timeline at %s (%llu bytes "
+		    "were never on the new primary)",
+		    lsn_format(ex->end_lsn, from),
+		    lsn_format(ex->fork_lsn, to), (unsigned long long)
+		    (ex->end_lsn.value - ex->fork_lsn.value));
+	else
+		execute_result(ex, ORDER_RUNNING, "rewinding: its timeline %u "
+		    "is none of the present primary's", ex->end_timeline);
 	work = execute_work_new(ex);
 	if (work == NULL)
 		return;

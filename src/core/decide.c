@@ -632,6 +632,7 @@ row_promote(const struct facts *f, struct decision *d, struct trace *trace)
 	    state_member(f->state, best.member_id)->incarnation;
 	d->command.u.promote.timeline = next_timeline(f->state);
 	d->command.u.promote.lossy = overridden;
+	d->command.u.promote.position = best.position;
 	next_sync(f, best.member_id, &d->command.u.promote.sync);
 	decide_copy_trace(d->command.u.promote.trace,
 	    sizeof(d->command.u.promote.trace), trace);

@@ -398,6 +398,17 @@ fold_covers(struct state *state)
 	return true;
 }
 
+static struct cover *
+cover_of(struct state *state, uint64_t epoch)
+{
+	uint32_t i;
+
+	for (i = 0; i < state->cover_count; i++)
+		if (state->covers[i].epoch == epoch)
+			return &state->covers[i];
+	return NULL;
+}
+
 static bool
 apply_promote(struct state *state, const struct command *command,
     uint64_t index, char *why)
@@ -421,6 +432,13 @@ apply_promote(struct state *state, const struct command *command,
 		state->cover_count = 0;
 	if (state->cover_count == COVERS_MAX && !fold_covers(state))
 		return ignored(why, "too many covers are held");
+	/*
+	 * From here on whoever reaches that position holds what the cover of
+	 * its epoch is about, even if this promotion comes to nothing.
+	 */
+	cover = cover_of(state, command->u.promote.position.epoch);
+	if (cover != NULL && !RULE_OFF("promotion-proves-cover"))
+		cover->next_begin = command->u.promote.position.lsn;
 	fold_ledger(state);
 	reign = &state->reigns[state->reign_count++];
 	memset(reign, 0, sizeof(*reign));
@@ -428,6 +446,7 @@ apply_promote(struct state *state, const struct command *command,
 	reign->primary_id = command->u.promote.primary_id;
 	reign->primary_incarnation = command->u.promote.primary_incarnation;
 	reign->timeline = command->u.promote.timeline;
+	reign->parent = command->u.promote.position.epoch;
 	reign->lossy = command->u.promote.lossy;
 	if ((state->sync.k == 0) != (command->u.promote.sync.k == 0))
 		state->sync_since_us = command->time_us;

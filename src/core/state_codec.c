@@ -228,6 +228,8 @@ put_promote(struct buf *buf, const struct command *command)
 	buf_put_u32(buf, command->u.promote.primary_incarnation);
 	buf_put_u32(buf, command->u.promote.timeline);
 	buf_put_u8(buf, command->u.promote.lossy);
+	buf_put_u64(buf, command->u.promote.position.epoch);
+	buf_put_u64(buf, command->u.promote.position.lsn.value);
 	put_list(buf, &command->u.promote.sync);
 	buf_put_string(buf, command->u.promote.trace);
 }
@@ -240,6 +242,8 @@ get_promote(struct reader *reader, struct command *command)
 	command->u.promote.primary_incarnation = reader_get_u32(reader);
 	command->u.promote.timeline = reader_get_u32(reader);
 	command->u.promote.lossy = get_bool(reader);
+	command->u.promote.position.epoch = reader_get_u64(reader);
+	command->u.promote.position.lsn.value = reader_get_u64(reader);
 	get_list(reader, &command->u.promote.sync);
 	reader_get_string(reader, command->u.promote.trace,
 	    sizeof(command->u.promote.trace));
@@ -430,6 +434,7 @@ put_reign(struct buf *buf, const struct reign *reign)
 	buf_put_u32(buf, reign->primary_id);
 	buf_put_u32(buf, reign->primary_incarnation);
 	buf_put_u32(buf, reign->timeline);
+	buf_put_u64(buf, reign->parent);
 	buf_put_u64(buf, reign->begin_lsn.value);
 	buf_put_u8(buf, reign->opened);
 	buf_put_u8(buf, reign->lossy);
@@ -442,6 +447,7 @@ get_reign(struct reader *reader, struct reign *reign)
 	reign->primary_id = reader_get_u32(reader);
 	reign->primary_incarnation = reader_get_u32(reader);
 	reign->timeline = reader_get_u32(reader);
+	reign->parent = reader_get_u64(reader);
 	reign->begin_lsn.value = reader_get_u64(reader);
 	reign->opened = get_bool(reader);
 	reign->lossy = get_bool(reader);
