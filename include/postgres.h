@@ -69,6 +69,7 @@ struct postgres_control {
 	uint32_t catalog_version;
 	char state[64];			/* "in production", "shut down", ... */
 	bool shut_down;			/* cleanly, as primary or standby */
+	bool backup_label;		/* a copy that was never consistent yet */
 	uint32_t timeline;		/* of the latest checkpoint */
 	uint32_t min_recovery_timeline;
 	lsn_t checkpoint_lsn, redo_lsn, min_recovery_lsn;

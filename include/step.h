@@ -64,6 +64,8 @@ struct step_facts {
 	bool control_known, data_exists, data_foreign;
 	bool shut_down;		/* cleanly */
 	bool shutdown_known;	/* and the end of a primary's WAL is known */
+	bool was_standby;	/* in recovery when it ended, or a fresh copy:
+				 * it needs an upstream to become consistent */
 
 	/* permission */
 	bool given_up;		/* released under this very order */
@@ -72,6 +74,7 @@ struct step_facts {
 
 	/* the standby */
 	bool upstream_in_force;	/* the files name the order's upstream */
+	bool upstream_other;	/* they name another one */
 	bool end_known;		/* of its WAL, so plan means something */
 	enum rejoin plan;
 	bool rewind_unfinished;	/* marker, or pg_rewind has failed */

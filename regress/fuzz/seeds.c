@@ -346,6 +346,8 @@ write_conf(void)
 		seed_text("conf", -1, i, texts[i]);
 }
 
+#define X10 "xxxxxxxxxx"
+#define X63 X10 X10 X10 X10 X10 X10 "xxx"
 #define REQUEST(cmd, args) "{\"v\":1,\"cmd\":\"" cmd "\",\"args\":{" args "}}"
 
 static void
@@ -371,7 +373,13 @@ write_control(void)
 		REQUEST("failover", "\"dry_run\":true"),
 		REQUEST("remove", "\"node\":\"n4\""),
 		REQUEST("pause", "\"for\":60"),
+		REQUEST("pause", "\"for\":9223372036854775807"),
 		REQUEST("resume", ""),
+		/* A name that is cut within a letter of two bytes. */
+		REQUEST("explain", "\"node\":\"" X63 "\xc3\xa9\""),
+		REQUEST("clone-standby", "\"name\":\"n6\",\"dry_run\":true,"
+		    "\"host\":\"" X63 X10 X10 X10 X10 X10 "xxxxxx\xc3\xa9\""),
+		"{\"v\":1,\"cmd\":\"" X10 X10 X10 "xxxxxxxxx\xc3\xa9\"}",
 		"{\"v\":2}", "{\"v\":1,\"cmd\":7,\"args\":[]}", "[]",
 		"{\"v\":1,\"cmd\":\"\xc3\xa9\"}",
 	};

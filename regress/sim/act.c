@@ -299,15 +299,8 @@ ordered_ssn(const struct node *node)
 static void
 list_effect(struct node *node, uint64_t step)
 {
-	struct ssn ssn;
-
-	memset(&ssn, 0, sizeof(ssn));
-	ssn.kind = SSN_DUMMY;
-	if (step != SYNC_DUMMY)
-		ssn = ordered_ssn(node);
-	if (step == SYNC_RISE)
-		ssn.kind = SSN_FIRST;
-	pg_write_files(node, 0, &ssn, own_incarnation(node));
+	(void)step;
+	pg_write_files(node, 0, &node->act.writing, own_incarnation(node));
 	pg_reload(node);
 }
 
@@ -322,6 +315,14 @@ list_done(struct node *node, uint64_t step)
 static void
 write_list(struct node *node, int step)
 {
+	struct ssn *ssn = &node->act.writing;
+
+	*ssn = ordered_ssn(node);
+	if (step == SYNC_DUMMY) {
+		memset(ssn, 0, sizeof(*ssn));
+		ssn->kind = SSN_DUMMY;
+	} else if (step == SYNC_RISE)
+		ssn->kind = SSN_FIRST;
 	node->act.sync.step = step;
 	begin_op(node, "list", 2 * MS, 50 * MS, list_effect, list_done,
 	    false, (uint64_t)step);
@@ -630,6 +631,8 @@ position_read(struct node *node, uint64_t a)
 	replay.value = wal_lsn(node->pg.replayed);
 	if (node->pgdisk.timeline > act->seal.timeline)
 		act->seal.timeline = node->pgdisk.timeline;
+	if (wal_get(node->pgdisk.flushed)->timeline > act->seal.timeline)
+		act->seal.timeline = wal_get(node->pgdisk.flushed)->timeline;
 	if (node->sample.timeline > act->seal.timeline)
 		act->seal.timeline = node->sample.timeline;
 	act->seal.parked_looks = pg_is_parked(node) ?
@@ -712,13 +715,10 @@ seal_stopped(struct node *node)
 /* ---- promote ---- */
 
 static void
-files_effect(struct node *node, uint64_t a)
+files_effect(struct node *node, uint64_t timeline)
 {
-	struct ssn ssn = ordered_ssn(node);
-
-	(void)a;
-	pg_write_files(node, 0, &ssn, own_incarnation(node));
-	pg_plant_histories(node, node->act.order.timeline);
+	pg_write_files(node, 0, &node->act.writing, own_incarnation(node));
+	pg_plant_histories(node, (uint32_t)timeline);
 	pg_reload(node);
 }
 
@@ -835,8 +835,9 @@ promote_turn(struct node *node)
 			again(node, 5 * MS);
 			return;
 		}
+		act->writing = ordered_ssn(node);
 		begin_op(node, "files", 3 * MS, 60 * MS, files_effect,
-		    files_done, false, 0);
+		    files_done, false, act->order.timeline);
 		break;
 	case PROMOTE_LIST:
 		begin_sql(node, "list", promote_list_done);

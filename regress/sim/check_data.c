@@ -210,7 +210,9 @@ check_acknowledged(struct node *node, uint32_t number, bool waited)
 	c->acked_at = sim.now;
 	c->lost_allowed = is_async();
 	sim.counts.acks++;
-	(void)waited;
+	if (!waited)
+		sim_say(node, "acknowledges commit %u, which did not wait",
+		    number);
 	check_one_at_a_time(node, c);
 	if (is_async()) {
 		sim.last_ack = c->calm ? sim.now : 0;

@@ -97,6 +97,12 @@ sample_standby(struct node *node, struct sample *s)
 	    s->received_timeline)
 		s->received_timeline = wal_get(pg->written)->timeline;
 	s->timeline = s->received_timeline;
+	/*
+	 * From the names of the WAL files: an agent that has just begun saw
+	 * no walreceiver, and pg_control follows late.
+	 */
+	if (wal_get(node->pgdisk.flushed)->timeline > s->timeline)
+		s->timeline = wal_get(node->pgdisk.flushed)->timeline;
 	if (node->pgdisk.timeline > s->timeline)
 		s->timeline = node->pgdisk.timeline;
 	if (node->pgdisk.min_recovery_timeline > s->timeline)

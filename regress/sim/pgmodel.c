@@ -351,6 +351,8 @@ startup_reloads(struct sim_event *event)
 
 	pg->startup_reloads--;
 	pg->startup_upstream = event->node->pgdisk.upstream;
+	sim_say(event->node, "startup process: upstream n%u",
+	    pg->startup_upstream);
 	pgstream_look(event->node, MS / 10);
 }
 

@@ -140,7 +140,12 @@ look(struct sim_event *event)
 	if (!pg_is_parked(node))
 		return;
 	if (pg->receiver != RECEIVER_NONE) {
-		if (pg->receiver_from != pg->startup_upstream)
+		/* Its own request is taken back, forked or not. */
+		if (pg->receiver_from == pg->startup_upstream)
+			return;
+		if (pg->receiver == RECEIVER_FORKING)
+			pgstream_drop_receiver(node);
+		else
 			(void)pgstream_terminate_receivers(node);
 		return;
 	}

@@ -195,6 +195,8 @@ pgsync_reply(struct node *node, struct sender *sender)
 		if (wal_lsn(candidates[i]->flush) >= best)
 			check_counted(node, sim.nodes[candidates[i]->node],
 			    wal_at(pg->inserted, best));
+	sim_say(node, "n%u's walsender releases up to %llu, as any %u of %u",
+	    sender->member_id, (unsigned long long)best, k, count);
 	pg->released = best;
 	wake(node, false);
 }

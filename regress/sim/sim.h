@@ -396,6 +396,7 @@ struct act {			/* as struct execute */
 	struct { int step; uint64_t version; uint64_t wanted; } sync;
 	uint64_t checkpoint_index, checkpoint_asked;
 	bool checkpointing, waiter_pending, rewind_failed;
+	struct ssn writing;	/* by the step under way */
 	int64_t start_failed;
 	struct { struct ssn ssn; uint64_t epoch; int64_t deadline; } start;
 	int last_step;

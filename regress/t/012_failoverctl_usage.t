@@ -284,7 +284,8 @@ sub test_no_agent
 	my $r = ctl('-S', "$dir/none", 'status');
 	is($r->{exit}, 5, 'no agent');
 	is($r->{out}, '', 'nothing on stdout');
-	like($r->{err}, qr/\Afailoverctl: no agent .*"\Q$dir\E\/none"\nHINT: .*\n\z/,
+	like($r->{err},
+	    qr/\Afailoverctl: no agent .*"\Q$dir\E\/none"\nHINT: .*\n\z/,
 	    'one line that names the socket, and what to do');
 	$r = ctl('-S', "$dir/none", 'switchover', '--yes');
 	is($r->{exit}, 5, 'no agent, and nothing was begun');

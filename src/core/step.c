@@ -132,7 +132,19 @@ kept_clone(F *f)
 }
 
 static bool rewind_unfinished(F *f) { return f->rewind_unfinished; }
-static bool crashed(F *f) { return !f->shut_down; }
+static bool
+crashed(F *f)
+{
+	return !f->shut_down && !f->was_standby;
+}
+
+static bool
+starting_astray(F *f)
+{
+	return f->guarded && !f->answering && f->upstream_other &&
+	    !f->end_known && f->promise <= f->order.epoch;
+}
+
 static bool clean(F *f) { return f->shut_down && f->shutdown_known; }
 
 static bool
@@ -203,6 +215,8 @@ static const struct {
 	ROW(ORDER_FOLLOW, armed_gone, STEP_RELEASE, ""),
 	ROW(ORDER_FOLLOW, promised_runs, STEP_SEAL,
 	    "this node has sealed a later epoch"),
+	ROW(ORDER_FOLLOW, starting_astray, STEP_CONFIGURE,
+	    "it may need the WAL of the new upstream to start at all"),
 	ROW(ORDER_FOLLOW, starting, STEP_WAIT, "PostgreSQL is starting"),
 	ROW(ORDER_FOLLOW, must_rewind_runs, STEP_STOP,
 	    "its WAL has left the chain: to be rewound"),
@@ -228,7 +242,7 @@ static const struct {
 	ROW(ORDER_FOLLOW, must_rewind, STEP_REWIND,
 	    "its WAL has left the chain"),
 	ROW(ORDER_FOLLOW, crashed, STEP_START_ALONE,
-	    "after a crash the end of its WAL is not known"),
+	    "after the crash of a primary the end of its WAL is not known"),
 	ROW(ORDER_FOLLOW, always, STEP_START_STANDBY, ""),
 
 	ROW(ORDER_SEAL, armed_below_seal, STEP_KILL, "its epoch is sealed"),
