@@ -88,7 +88,7 @@ write_goldens(void)
 		if (g->frame != 0)
 			buf_put_u8(&buf, g->frame);
 		else if (g->again == again_store)
-			buf_put_u8(&buf, 1);
+			buf_put_u8(&buf, 3);
 		else if (g->again != again_image)
 			buf_put_u8(&buf, g->again == again_command);
 		g->put(&buf, g->type);
@@ -288,6 +288,34 @@ write_member(void)
 	seed("raft", "member", &buf);
 }
 
+/* Heartbeats and appends at every place of the log, old ones included. */
+static void
+write_appends(void)
+{
+	static struct raft_entry entry;
+	struct raft_message m;
+	uint64_t prev, commit;
+	struct buf buf;
+
+	golden_entry(&entry, 10, RAFT_ENTRY_NOOP, 0);
+	buf_init(&buf, memory, sizeof(memory));
+	put_image(&buf, 0);
+	for (commit = 11; commit <= 16; commit++)
+		for (prev = 9; prev <= 16; prev += 2) {
+			golden_message(&m, RAFT_MSG_APPEND);
+			m.from = 1;
+			m.term = 10;
+			m.prev_index = prev;
+			m.prev_term = prev <= 10 ? 7 : prev <= 12 ? 8 :
+			    prev <= 14 ? 9 : 10;
+			m.commit = commit;
+			m.entries = &entry;
+			m.entry_count = prev >= 13;
+			put_message_event(&buf, &m);
+		}
+	seed("raft", "appends", &buf);
+}
+
 /* ---- decide: bytes that pick ---- */
 
 static void
@@ -451,6 +479,7 @@ main(int argc, char **argv)
 	write_entries();
 	write_lonely();
 	write_member();
+	write_appends();
 	write_picks();
 	write_conf();
 	write_control();

@@ -1,9 +1,9 @@
 /*
  * store_fuzz.c - a file of the store.
  *
- * First byte even: the rest is the file.  Odd: mark, checksum, length and
- * generation are put right first, or nothing would come past them.  Also
- * taken as the name of a file: only the name that would be written counts.
+ * The first byte says what is put right first, or nothing would come past
+ * it: 1 mark and checksum, 2 length and generation.  The rest is the file.
+ * Also taken as the name of a file: only one that would be written counts.
  */
 #include "../../src/agent/store.c"
 
@@ -34,15 +34,19 @@ check_name(const uint8_t *data, size_t size)
 }
 
 static void
-put_right(size_t len)
+put_right(uint8_t what, size_t len)
 {
 	struct buf buf;
 
-	memcpy(image, STORE_MAGIC, MAGIC_LEN);
-	buf_init(&buf, image + CRC_END + 4, 16);
-	buf_put_u64(&buf, len);
-	buf_put_u64(&buf, GENERATION);
-	set_crc(image, len, "", 0);
+	if ((what & 2) != 0) {
+		buf_init(&buf, image + CRC_END + 4, 16);
+		buf_put_u64(&buf, len);
+		buf_put_u64(&buf, GENERATION);
+	}
+	if ((what & 1) != 0) {
+		memcpy(image, STORE_MAGIC, MAGIC_LEN);
+		set_crc(image, len, "", 0);
+	}
 }
 
 int
@@ -61,8 +65,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (len < FIXED_LEN)
 		return 0;
 	memcpy(image, data + 1, len);
-	if ((data[0] & 1) != 0)
-		put_right(len);
+	put_right(data[0], len);
 	memcpy(body, image, len);
 	if (parse_file("state.7", GENERATION, body, len, &identity,
 	    &body_len, errmsg) != 0) {

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mutant.h"
 #include "step.h"
 
 #define QUIET		(20 * MS)
@@ -335,7 +336,8 @@ write_real_list(struct node *node)
 	struct ssn want = ordered_ssn(node);
 
 	write_list(node, want.kind == SSN_ANY && want.list.k >
-	    node->act.in_force.k ? SYNC_RISE : SYNC_LIST);
+	    node->act.in_force.k && !RULE_OFF("rise-by-first") ?
+	    SYNC_RISE : SYNC_LIST);
 }
 
 static void
@@ -366,7 +368,8 @@ static void
 waiter_seen(struct node *node, uint64_t a)
 {
 	(void)a;
-	if (pg_answers(node) && pgsync_probe_waits(node)) {
+	if (pg_answers(node) && (pgsync_probe_waits(node) ||
+	    RULE_OFF("waiter-seen"))) {
 		node->act.in_force.waits = true;
 		write_real_list(node);
 		return;
@@ -394,7 +397,8 @@ confirmed(struct node *node, uint64_t a)
 
 		if (!s->used || !s->streaming || s->flush == 0)
 			continue;
-		if (listed != (s->priority == 1)) {
+		if (listed != (s->priority == 1) &&
+		    !RULE_OFF("list-confirmed")) {
 			again(node, 10 * MS);
 			return;
 		}
@@ -405,7 +409,8 @@ confirmed(struct node *node, uint64_t a)
 		node->act.sync.wanted = wal_lsn(node->pgdisk.flushed);
 	for (i = 0; i < j; i++)
 		reached += lsn[i] >= node->act.sync.wanted;
-	if (want.kind == SSN_ANY && reached < want.list.k) {
+	if (want.kind == SSN_ANY && reached < want.list.k &&
+	    !RULE_OFF("list-caught-up")) {
 		again(node, 20 * MS);
 		return;
 	}
@@ -510,7 +515,7 @@ primary_turn(struct node *node)
 		begin_sql(node, "learn", learned);
 		return;
 	}
-	if (consensus_is_behind(node))
+	if (consensus_is_behind(node) && !RULE_OFF("own-log-applied"))
 		return;
 	if (act->in_force.sync_version != act->order.sync_version) {
 		result(node, ORDER_RUNNING, "%s", "");
@@ -574,7 +579,8 @@ seal_begin(struct node *node, uint64_t epoch)
 	act->seal.timeline = node->sample.timeline;
 	if (node->sample.streaming)
 		node->has_parked = true;
-	(void)pgstream_terminate_receivers(node);
+	if (!RULE_OFF("receiver-gone"))
+		(void)pgstream_terminate_receivers(node);
 	begin_op(node, "cut", 2 * MS, 50 * MS, cut_effect, cut_done, false,
 	    0);
 }
@@ -594,6 +600,11 @@ check_quiet(struct node *node)
 {
 	struct act *act = &node->act;
 
+	if (RULE_OFF("receiver-gone")) {
+		act->seal.step = SEAL_POSITION;
+		again(node, 0);
+		return;
+	}
 	if (pgstream_terminate_receivers(node) != 0 ||
 	    node->pg.startup_reloads > 0) {
 		act->seal.quiet_looks = 0;
@@ -631,7 +642,8 @@ position_read(struct node *node, uint64_t a)
 	replay.value = wal_lsn(node->pg.replayed);
 	if (node->pgdisk.timeline > act->seal.timeline)
 		act->seal.timeline = node->pgdisk.timeline;
-	if (wal_get(node->pgdisk.flushed)->timeline > act->seal.timeline)
+	if (wal_get(node->pgdisk.flushed)->timeline > act->seal.timeline &&
+	    !RULE_OFF("timeline-of-wal"))
 		act->seal.timeline = wal_get(node->pgdisk.flushed)->timeline;
 	if (node->sample.timeline > act->seal.timeline)
 		act->seal.timeline = node->sample.timeline;
@@ -639,7 +651,7 @@ position_read(struct node *node, uint64_t a)
 	    act->seal.parked_looks + 1 : 0;
 	if (act->seal.parked_looks >= 2)
 		node->has_parked = true;
-	if (!node->has_parked) {
+	if (!node->has_parked && !RULE_OFF("parked")) {
 		again(node, 5 * MS);
 		return;
 	}
@@ -686,7 +698,8 @@ seal_turn(struct node *node)
 		begin_sql(node, "position", position_read);
 		break;
 	default:
-		if (pgstream_terminate_receivers(node) > 0) {
+		if (!RULE_OFF("receiver-gone") &&
+		    pgstream_terminate_receivers(node) > 0) {
 			sim_say(node, "a walreceiver came back");
 			seal_forget(node);
 			node_say(node);
@@ -718,7 +731,8 @@ static void
 files_effect(struct node *node, uint64_t timeline)
 {
 	pg_write_files(node, 0, &node->act.writing, own_incarnation(node));
-	pg_plant_histories(node, (uint32_t)timeline);
+	if (!RULE_OFF("histories-planted"))
+		pg_plant_histories(node, (uint32_t)timeline);
 	pg_reload(node);
 }
 
@@ -776,7 +790,8 @@ timeline_read(struct node *node, uint64_t a)
 	}
 	timeline = wal_get(node->pg.inserted)->timeline;
 	node->opened_timeline = timeline;
-	if (timeline != node->act.order.timeline) {
+	if (timeline != node->act.order.timeline &&
+	    !RULE_OFF("timeline-expected")) {
 		guard_kill(node);
 		result(node, ORDER_FAILED, "opened on timeline %u, expected "
 		    "%u", timeline, node->act.order.timeline);
@@ -801,8 +816,8 @@ promote_ready(struct node *node)
 		return false;
 	if (act->promote.epoch != act->order.epoch) {
 		/* One that opened before this agent began has no position. */
-		if (node->sealed_epoch != act->order.epoch ||
-		    !node->has_position) {
+		if ((node->sealed_epoch != act->order.epoch ||
+		    !node->has_position) && !RULE_OFF("promoted-once")) {
 			result(node, ORDER_FAILED, "not sealed here");
 			return false;
 		}
@@ -871,6 +886,8 @@ gather_standby(struct node *node, struct step_facts *f)
 	f->upstream_in_force = act->order.upstream_id != 0 &&
 	    act->in_force.known &&
 	    act->in_force.upstream_id == act->order.upstream_id;
+	f->upstream_other = act->in_force.known &&
+	    act->in_force.upstream_id != 0 && !f->upstream_in_force;
 	f->end_known = known_end(node, &timeline, &end);
 	f->plan = f->end_known ? rejoin_plan(node->state, timeline, end,
 	    &fork) : REJOIN_WAIT;
@@ -899,6 +916,8 @@ gather(struct node *node, struct step_facts *f)
 	f->data_exists = node->control.exists;
 	f->shut_down = node->control.shut_down;
 	f->shutdown_known = node->control.shutdown_lsn != 0;
+	f->was_standby = !node->control.shut_down &&
+	    node->control.standby_signal;
 	f->given_up = node->released_epoch == act->order.epoch &&
 	    act->order.index <= node->released_index;
 	/*
@@ -907,7 +926,7 @@ gather(struct node *node, struct step_facts *f)
 	 * it.
 	 */
 	f->may_write = node_may_write(node, act->order.epoch) &&
-	    !consensus_is_behind(node);
+	    (!consensus_is_behind(node) || RULE_OFF("own-log-applied"));
 	f->promise = node->io.disk.promise;
 	if (node->has_data)
 		gather_standby(node, f);

@@ -6,25 +6,11 @@
 
 #include <stdio.h>
 
-#include "rejoin.h"
-
-/*
- * Two kinds of standby that the cluster leaves to the operator: one whose
- * rewind broke off, and one whose WAL has left the chain in a place that the
- * ledger does not know, because it names no parents: there the plan says
- * that it may attach, and the primary refuses it for ever.
- */
+/* Left to the operator: a rewind that broke off half-way. */
 static bool
-is_stranded(const struct node *node, const struct node *primary)
+is_stranded(const struct node *node)
 {
-	uint32_t tip = node->pgdisk.flushed;
-	lsn_t end = { wal_lsn(tip) }, fork;
-
-	if (node->act.rewind_failed || node->pgdisk.broken)
-		return true;
-	return !wal_contains(primary->pg.inserted, tip) &&
-	    rejoin_plan(sim.truth, wal_get(tip)->timeline, end, &fork) ==
-	    REJOIN_ATTACH;
+	return node->act.rewind_failed || node->pgdisk.broken;
 }
 
 static bool
@@ -52,7 +38,7 @@ check_is_healthy(void)
 	for (i = 0; i < sim.node_count; i++)
 		if (sim.nodes[i]->has_data && sim.nodes[i] != primary &&
 		    !is_following(sim.nodes[i], primary)) {
-			if (!is_stranded(sim.nodes[i], primary))
+			if (!is_stranded(sim.nodes[i]))
 				return false;
 			stranded++;
 		}

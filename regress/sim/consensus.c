@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mutant.h"
+
 #define MESSAGES_QUEUED_MAX	512
 
 enum item_kind { ITEM_TICK, ITEM_MESSAGE, ITEM_PROPOSE, ITEM_CHANGE,
@@ -321,7 +323,8 @@ step(struct node *node, const struct raft_event *event, bool must_store)
 	io->stepping = true;
 	raft_step(io->raft, event, (monotime_t){ node_local(node) },
 	    io->effects);
-	if (io->effects->persist || must_store)
+	if ((io->effects->persist && !RULE_OFF("stored-first")) ||
+	    must_store)
 		start_write(node);
 	else
 		carry_out(node);
@@ -353,7 +356,7 @@ step_request(struct node *node, const struct raft_event *event,
 	raft_step(io->raft, event, (monotime_t){ node_local(node) },
 	    io->effects);
 	settle_proposal(node, item);
-	if (io->effects->persist)
+	if (io->effects->persist && !RULE_OFF("stored-first"))
 		start_write(node);
 	else
 		carry_out(node);

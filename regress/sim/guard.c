@@ -6,6 +6,8 @@
 
 #include <assert.h>
 
+#include "mutant.h"
+
 static void	arm(struct node *node);
 
 static void
@@ -65,7 +67,8 @@ deadline(struct sim_event *event)
 		arm(node);
 		return;
 	}
-	kill_all(node, WHY_DEADLINE);
+	if (!RULE_OFF("guard-deadline"))
+		kill_all(node, WHY_DEADLINE);
 }
 
 static void

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mutant.h"
+
 #define TURN		(50 * MS)
 #define MARGIN_MS	300
 
@@ -101,7 +103,8 @@ sample_standby(struct node *node, struct sample *s)
 	 * From the names of the WAL files: an agent that has just begun saw
 	 * no walreceiver, and pg_control follows late.
 	 */
-	if (wal_get(node->pgdisk.flushed)->timeline > s->timeline)
+	if (wal_get(node->pgdisk.flushed)->timeline > s->timeline &&
+	    !RULE_OFF("timeline-of-wal"))
 		s->timeline = wal_get(node->pgdisk.flushed)->timeline;
 	if (node->pgdisk.timeline > s->timeline)
 		s->timeline = node->pgdisk.timeline;
@@ -301,7 +304,9 @@ fill_lease(const struct node *node, uint8_t type, struct lease_message *m)
 	m->lease_ms = (uint32_t)node->state->settings.lease_ms;
 	if (type == LEASE_REQUEST)
 		m->lsn = node->sample.flush;
-	m->stamp_ns = node_local(node);
+	m->stamp_ns = node_local(node);	/* read before it is sent */
+	if (RULE_OFF("lease-stamp-at-send"))
+		m->stamp_ns += node->state->settings.lease_ms * MS / 5;
 }
 
 void
@@ -499,7 +504,8 @@ make_report(struct node *node, struct report *r)
 	r->agent_start_ns = node->start_ns;
 	r->store_generation = node->io.disk.generation;
 	r->applied_index = node->state->applied;
-	r->promise = node->io.disk.promise;
+	r->promise = RULE_OFF("promise-durable") ? node->io.promise_wanted :
+	    node->io.disk.promise;
 	if (node->has_data)
 		fill_node(node, r);
 	else
@@ -631,7 +637,8 @@ coordinate(struct node *node)
 	if (!consensus_is_leader(node))
 		return;
 	follow_times(node);
-	if (!consensus_may_decide(node) || node->proposal_pending)
+	if ((!consensus_may_decide(node) && !RULE_OFF("may-decide")) ||
+	    node->proposal_pending)
 		return;
 	make_report(node, &own);
 	state_hear(node->view, &own, node->now);

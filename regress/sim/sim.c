@@ -4,6 +4,8 @@
  *	sim			the kept seeds and a bounded random part, in TAP
  *	sim --seed N [--nodes N]	one seed, with its whole trace
  *	sim --runs N [--from N] [--nodes N]	many, on both cores, with rates
+ *	sim --scenario NAME	one scripted schedule, with its trace
+ *	sim --mutants [RULE]	rules switched off, in the build for that
  */
 #include "sim.h"
 
@@ -168,6 +170,42 @@ replay(uint64_t seed, uint32_t nodes)
 	return good ? 0 : 1;
 }
 
+static int
+replay_scenario(const char *name)
+{
+	char failure[1024];
+	uint32_t i;
+	bool good;
+
+	for (i = 0; i < scenario_count(); i++) {
+		if (strcmp(scenario_name(i), name) != 0)
+			continue;
+		good = scenario_run(i, true, failure, sizeof(failure));
+		printf("%sok 1 - %s%s%s\n1..1\n", good ? "" : "not ", name,
+		    good ? "" : ": ", failure);
+		return good ? 0 : 1;
+	}
+	for (i = 0; i < scenario_count(); i++)
+		printf("%s\n", scenario_name(i));
+	return 2;
+}
+
+static int
+run_scenarios(int *failed, int count)
+{
+	char failure[1024];
+	uint32_t i;
+
+	for (i = 0; i < scenario_count(); i++) {
+		bool good = scenario_run(i, false, failure, sizeof(failure));
+
+		*failed += !good;
+		printf("%sok %d - scenario %s%s%s\n", good ? "" : "not ",
+		    ++count, scenario_name(i), good ? "" : ": ", failure);
+	}
+	return count;
+}
+
 static FILE *
 open_seeds(void)
 {
@@ -220,6 +258,7 @@ test(void)
 	size_t i;
 
 	count = rerun_kept(&failed);
+	count = run_scenarios(&failed, count);
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		run_many(1, 1000000, seconds() + 12, sizes[i], &tally);
 		say_tally(&tally);
@@ -241,6 +280,8 @@ main(int argc, char **argv)
 		{ "runs", required_argument, NULL, 'r' },
 		{ "from", required_argument, NULL, 'f' },
 		{ "nodes", required_argument, NULL, 'n' },
+		{ "mutants", no_argument, NULL, 'm' },
+		{ "scenario", required_argument, NULL, 'c' },
 		{ NULL, 0, NULL, 0 }
 	};
 	uint64_t seed = 0, runs = 0, from = 1;
@@ -252,7 +293,11 @@ main(int argc, char **argv)
 		uint64_t value = optarg != NULL ? strtoull(optarg, NULL, 10) :
 		    0;
 
-		if (c == 's')
+		if (c == 'm')
+			return mutants_run(argv[optind]);
+		else if (c == 'c')
+			return replay_scenario(optarg);
+		else if (c == 's')
 			seed = value;
 		else if (c == 'r')
 			runs = value;
@@ -262,7 +307,8 @@ main(int argc, char **argv)
 			nodes = (uint32_t)value;
 		else {
 			fprintf(stderr, "usage: %s [--seed N | --runs N "
-			    "[--from N]] [--nodes 1..9]\n", argv[0]);
+			    "[--from N] | --scenario NAME | --mutants "
+			    "[RULE]] [--nodes 1..9]\n", argv[0]);
 			return 2;
 		}
 	}

@@ -544,4 +544,15 @@ void	check_say_sick(void);
 bool	run_random(const struct sim_options *options,
 	    struct sim_counts *counts, char *failure, size_t size);
 
+/* scenario.c: scripted schedules; how many, and one of them */
+uint32_t scenario_count(void);
+const char *scenario_name(uint32_t number);
+bool	scenario_run(uint32_t number, bool verbose, char *failure,
+	    size_t size);
+/* Any that fails is named in by. */
+bool	scenarios_fail(char *by, size_t size);
+
+/* mutants.c: only in the build with -DMUTANTS; only: one rule, or NULL */
+int	mutants_run(const char *only);
+
 #endif

@@ -165,14 +165,35 @@ request_end(struct request *r)
 		uv_close((uv_handle_t *)&r->pipe, pipe_closed);
 }
 
+/*
+ * A text that is no UTF-8, because a server writes another encoding or a
+ * letter was cut in two, would be no JSON, and the client without an answer.
+ */
+json_t *
+control_text(const char *text)
+{
+	json_t *string = json_string(text);
+	char *plain, *at;
+
+	if (string != NULL)
+		return string;
+	plain = strdup(text);
+	for (at = plain; at != NULL && *at != '\0'; at++)
+		if ((unsigned char)*at >= 0x80)
+			*at = '?';
+	string = json_string(plain != NULL ? plain : "");
+	free(plain);
+	return string;
+}
+
 void
 request_progress(struct request *r, const char *text)
 {
 	if (strcmp(r->last_progress, text) == 0 || text[0] == '\0')
 		return;
 	snprintf(r->last_progress, sizeof(r->last_progress), "%s", text);
-	write_line(r, json_pack("{s:s,s:s}", "type", "progress", "text",
-	    text), false);
+	write_line(r, json_pack("{s:s,s:o}", "type", "progress", "text",
+	    control_text(text)), false);
 }
 
 void
@@ -185,10 +206,10 @@ request_result(struct request *r, int exit_status, const char *text,
 		json_decref(data);
 		return;
 	}
-	line = json_pack("{s:s,s:i,s:s}", "type", "result", "exit",
-	    exit_status, "text", text);
+	line = json_pack("{s:s,s:i,s:o}", "type", "result", "exit",
+	    exit_status, "text", control_text(text));
 	if (hint != NULL && hint[0] != '\0')
-		json_object_set_new(line, "hint", json_string(hint));
+		json_object_set_new(line, "hint", control_text(hint));
 	if (data != NULL)
 		json_object_set_new(line, "data", data);
 	write_line(r, line, true);

@@ -17,6 +17,7 @@
 #include "provision.h"
 
 #define INIT_DEADLINE_MS 60000
+#define PAUSE_MAX_S	(30 * 24 * 3600)
 
 typedef void command_fn(struct request *r);
 
@@ -283,9 +284,9 @@ cmd_events(struct request *r)
 
 		if ((json_int_t)event->id > after)
 			json_array_append_new(events, json_pack(
-			    "{s:I,s:f,s:s}", "id", (json_int_t)event->id,
+			    "{s:I,s:f,s:o}", "id", (json_int_t)event->id,
 			    "time", (double)event->time_us / 1e6, "text",
-			    event->text));
+			    control_text(event->text)));
 	}
 	request_result(r, EXIT_DONE, "", NULL, json_pack("{s:o}", "events",
 	    events));
@@ -320,12 +321,12 @@ cmd_jobs(struct request *r)
 		const struct job *job = &state->jobs[i];
 
 		json_array_append_new(jobs, json_pack(
-		    "{s:i,s:s,s:s,s:s,s:s,s:s}", "id", (int)job->id, "kind",
+		    "{s:i,s:s,s:s,s:s,s:s,s:o}", "id", (int)job->id, "kind",
 		    job_kind_name(job->kind), "node", job->kind == JOB_CLONE ?
 		    job->name : state_name(job->member_id, state), "step",
 		    job_step_name(job->step), "state", job->status ==
 		    JOB_RUNNING ? "running" : job->status == JOB_DONE ?
-		    "done" : "failed", "text", job->text));
+		    "done" : "failed", "text", control_text(job->text)));
 	}
 	request_result(r, EXIT_DONE, "", NULL, json_pack("{s:o}", "jobs",
 	    jobs));
@@ -704,6 +705,11 @@ cmd_pause(struct request *r)
 
 	if (seconds <= 0)
 		seconds = 2 * 3600;
+	if (seconds > PAUSE_MAX_S) {
+		request_result(r, EXIT_REFUSED, "a pause must not be longer "
+		    "than 30 days", NULL, NULL);
+		return;
+	}
 	set_pause(r, agent_wall_us() + seconds * 1000000,
 	    "automatic failover paused");
 }

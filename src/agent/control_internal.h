@@ -36,6 +36,8 @@ struct request {
 };
 
 /* ---- control.c ---- */
+/* Text as JSON, whatever its encoding; the caller owns it. */
+json_t	*control_text(const char *text);
 void	request_progress(struct request *r, const char *text);
 /* Answers and ends; data is taken over and may be NULL. */
 void	request_result(struct request *r, int exit_status, const char *text,

@@ -404,14 +404,14 @@ warn_of_two(struct status *s)
 {
 	const struct raft_config *config =
 	    &raftio_raft(s->agent->raftio)->config;
-	const char *voter = "the only voter";
+	const char *voter = "either node";
 	uint32_t i;
 
-	for (i = 0; i < config->count; i++)
+	for (i = 0; i < config->count && raft_voters(config) == 1; i++)
 		if (config->servers[i].voter)
 			voter = state_name(config->servers[i].id, s->state);
 	warn(s, false, "failoverctl clone-standby HOST", "no automatic "
-	    "failover if the host of %s is lost, which alone votes: add a "
+	    "failover if the host of %s is lost: its vote is needed; add a "
 	    "third node", voter);
 }
 

@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <stddef.h>
 
+#include "mutant.h"
+
 const char *
 candidate_rule(int number)
 {
@@ -33,7 +35,8 @@ candidate_compare(const struct candidate *a, const struct candidate *b,
 
 	/* 2. greatest position */
 	*rule = 2;
-	order = position_compare(b->position, a->position);
+	order = RULE_OFF("greatest-position") ? 0 :
+	    position_compare(b->position, a->position);
 	if (order != 0)
 		return order;
 

@@ -16,6 +16,7 @@
 #include "candidate.h"
 #include "decide_internal.h"
 #include "liveness.h"
+#include "mutant.h"
 
 /* ---- facts ---- */
 
@@ -142,10 +143,14 @@ collect_sealed(const struct facts *f, bool likely, struct sealed_node *q)
 			continue;
 		r = &hearing->report;
 		/* What an earlier life of it said is not its own. */
-		if (r->incarnation != member->incarnation)
+		if (r->incarnation != member->incarnation &&
+		    !RULE_OFF("report-incarnation"))
 			continue;
 		if (likely ? !would_be_sealed(f, member, r) :
-		    r->sealed_epoch != state->seal || !r->has_position)
+		    (r->sealed_epoch != state->seal &&
+		    !RULE_OFF("sealed-for-this")) || !r->has_position ||
+		    /* What is not on its disk a restart takes back. */
+		    (r->promise < state->seal && !RULE_OFF("sealed-promised")))
 			continue;
 		q[count].member_id = member->id;
 		q[count].incarnation = member->incarnation;
@@ -166,7 +171,7 @@ covers_met(const struct facts *f, const struct sealed_node *q,
 
 	for (i = 0; i < state->cover_count; i++)
 		if (!quorum_cover_is_met(&state->covers[i], q, count, trace,
-		    state_name, state))
+		    state_name, state) && !RULE_OFF("cover-met"))
 			met = false;
 	return met;
 }
@@ -381,8 +386,9 @@ voters_sealed(const struct facts *f, struct trace *trace)
 	}
 	wait_clear = state->settings.durability == DURABILITY_ASYNC ||
 	    state->settings.failover_wait == FAILOVER_WAIT_LEASE;
-	good = sealed >= quorum_majority(voters) &&
-	    (!wait_clear || clear >= quorum_majority(voters));
+	good = (sealed >= quorum_majority(voters) ||
+	    RULE_OFF("voters-sealed")) && (!wait_clear ||
+	    clear >= quorum_majority(voters) || RULE_OFF("lease-clear"));
 	trace_add(trace, "voters sealed %u of %u%s%s -> %s", sealed, voters,
 	    wait_clear ? ", lease clear at " : "",
 	    !wait_clear ? "" : clear >= quorum_majority(voters) ?
@@ -434,7 +440,8 @@ want_seal(const struct facts *f, struct decision *d, struct trace *trace,
 	vsnprintf(reason, sizeof(reason), format, ap);
 	va_end(ap);
 	trace_add(trace, "%s", reason);
-	if (!rule_met(f, true, &best, &overridden, trace)) {
+	if (!rule_met(f, true, &best, &overridden, trace) &&
+	    !RULE_OFF("last-round")) {
 		trace_add(trace, "a seal could not be followed by a promotion"
 		    " -> not sealed, epoch %llu stays open",
 		    (unsigned long long)f->reign->epoch);
@@ -593,7 +600,8 @@ next_timeline(const struct state *state)
 	uint32_t i, newest = 0;
 
 	for (i = 0; i < state->reign_count; i++)
-		if (state->reigns[i].timeline > newest)
+		if (state->reigns[i].timeline > newest &&
+		    (state->reigns[i].opened || !RULE_OFF("burnt-timelines")))
 			newest = state->reigns[i].timeline;
 	return newest + 1;
 }
@@ -694,7 +702,7 @@ row_promotion_failed(const struct facts *f, struct decision *d,
 {
 	const char *failure = promotion_failure(f);
 
-	if (failure == NULL)
+	if (failure == NULL || RULE_OFF("burnt-once"))
 		return false;
 	return want_seal(f, d, trace, "promotion of %s burnt: %.150s",
 	    state_name(f->reign->primary_id, f->state), failure);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "decide_internal.h"
+#include "mutant.h"
 
 static const struct walsender *
 walsender_of(const struct report *primary, const struct member *member)
@@ -51,7 +52,7 @@ belongs(const struct facts *f, const struct member *member)
 		return inside && monotime_diff_ms(f->in->now,
 		    f->in->leader_since) < s->sync_leave_ms;
 	if (monotime_diff_ms(f->in->now, hearing->at) > s->sync_leave_ms)
-		return false;
+		return RULE_OFF("silent-leave") && inside;
 	/* A new reign gives its followers that long to find it. */
 	if (inside)
 		return monotime_is_never(hearing->unhealthy_since) ||
@@ -180,7 +181,7 @@ decide_cover_drop(const struct facts *f, struct decision *d,
 		if (ws != NULL && ws->flush.value > f->reign->begin_lsn.value)
 			hold++;
 	}
-	if (hold < state->sync.k)
+	if (hold < state->sync.k && !RULE_OFF("cover-drop"))
 		return false;
 	trace_add(trace, "%u of the new set hold the switch -> covers before "
 	    "epoch %llu go", hold, (unsigned long long)f->reign->epoch);

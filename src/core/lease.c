@@ -10,10 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mutant.h"
+
 /* A voter waits a fifth longer than the holder: clocks may differ so much. */
 static int64_t
 voter_wait_ms(uint32_t lease_ms)
 {
+	if (RULE_OFF("lease-margin"))
+		return (int64_t)lease_ms - lease_ms / 10;
 	return (int64_t)lease_ms + lease_ms / 5;
 }
 
@@ -29,14 +33,14 @@ deny_reason(const struct lease_voter *voter,
     const struct lease_message *request, uint64_t config_index,
     uint32_t named_id, uint64_t named_epoch, monotime_t now)
 {
-	if (request->epoch < voter->promise)
+	if (request->epoch < voter->promise && !RULE_OFF("lease-sealed"))
 		return "sealed";
 	if (named_epoch != request->epoch)
 		return request->epoch < named_epoch ?
 		    "epoch is over" : "no such promotion committed here";
-	if (named_id != request->holder_id)
+	if (named_id != request->holder_id && !RULE_OFF("lease-named"))
 		return "another node is named";
-	if (request->config_index != config_index)
+	if (request->config_index != config_index && !RULE_OFF("lease-voters"))
 		return "other voters";
 	/* A late copy would make the release of that run count again. */
 	if (request->epoch == voter->granted_epoch &&
@@ -100,7 +104,8 @@ lease_voter_release(struct lease_voter *voter,
 	if (release->epoch != voter->granted_epoch ||
 	    release->holder_id != voter->granted_to ||
 	    release->holder_start_ns != voter->granted_start_ns ||
-	    release->stamp_ns < voter->granted_stamp_ns)
+	    (release->stamp_ns < voter->granted_stamp_ns &&
+	    !RULE_OFF("release-stamp")))
 		return;
 	voter->granted_until = now;
 }
@@ -119,7 +124,7 @@ lease_voter_is_clear(const struct lease_voter *voter, uint64_t epoch,
 	 * behind a release: that could be a late copy from before it.
 	 */
 	return !monotime_before(now, monotime_add_ms(voter->started,
-	    voter_wait_ms(lease_ms)));
+	    voter_wait_ms(lease_ms))) || RULE_OFF("lease-silence");
 }
 
 void
@@ -167,7 +172,8 @@ majority_value(const int64_t *values, uint32_t count)
 		for (j = 0; j < count; j++)
 			if (values[j] >= values[i])
 				at_least++;
-		if (at_least >= count / 2 + 1 && values[i] > best)
+		if (at_least >= (RULE_OFF("lease-majority") ? 1 :
+		    count / 2 + 1) && values[i] > best)
 			best = values[i];
 	}
 	return best;
@@ -183,8 +189,10 @@ lease_holder_grant(struct lease_holder *holder,
 
 	if (holder->epoch == 0 || grant->epoch != holder->epoch ||
 	    grant->holder_start_ns != holder->start_ns ||
-	    grant->config_index != holder->config_index ||
-	    monotime_before(sent, holder->begun))
+	    (grant->config_index != holder->config_index &&
+	    !RULE_OFF("lease-voters")) ||
+	    (monotime_before(sent, holder->begun) &&
+	    !RULE_OFF("grant-of-this-lease")))
 		return;
 	/* The setting may have changed since: what was granted counts. */
 	until = monotime_add_ms(sent, grant->lease_ms < lease_ms ?

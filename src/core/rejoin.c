@@ -6,6 +6,8 @@
  */
 #include "rejoin.h"
 
+#include "mutant.h"
+
 enum rejoin
 rejoin_plan(const struct state *state, uint32_t timeline, lsn_t end,
     lsn_t *fork)
@@ -23,8 +25,9 @@ rejoin_plan(const struct state *state, uint32_t timeline, lsn_t end,
 		parent = state_reign_of(state, child->parent);
 		if (child->parent == epoch) {
 			*fork = child->begin_lsn;
-			return end.value > child->begin_lsn.value ?
-			    REJOIN_REWIND : REJOIN_ATTACH;
+			return end.value > child->begin_lsn.value &&
+			    !RULE_OFF("fork-compared") ? REJOIN_REWIND :
+			    REJOIN_ATTACH;
 		}
 		/* Folded away: it was long ago. */
 		if (parent == NULL)
