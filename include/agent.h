@@ -70,6 +70,7 @@ struct agent {
 	struct conf conf;
 	struct postgres pg;
 	uint64_t start_ns;
+	int64_t start_us;		/* unix time, a little before */
 	monotime_t now;			/* read once a turn */
 	bool stopping;
 	int exit_status;
@@ -77,6 +78,8 @@ struct agent {
 	struct state state;		/* written by raftio only */
 	struct raftio *raftio;
 	bool lost_state;	/* was a member: needs a new identity */
+	bool removed;		/* a majority says "not a member" */
+	uint32_t refused_by[MEMBERS_MAX];
 	monotime_t targets_set;
 
 	struct ssl_ctx_st *ssl;
@@ -143,6 +146,8 @@ int	agent_send(struct agent *agent, uint32_t member_id, uint8_t type,
 /* Starts the peer links once the PKI is there. */
 int	agent_open_links(struct agent *agent, char *errmsg);
 void	agent_set_targets(struct agent *agent);
+/* Leaving: a coordinator lets another voter take over first. */
+void	agent_hand_over(struct agent *agent);
 int64_t	agent_wall_us(void);
 
 /* ---- say.c: reports, and how the primary looks from here ---- */

@@ -68,6 +68,11 @@ struct peer_callbacks {
 	/* data is borrowed for the duration of the call */
 	void (*frame)(void *arg, const char *node, uint8_t type,
 	    const uint8_t *data, size_t len);
+	/*
+	 * That node, known by its certificate, would not have us.  May be
+	 * NULL.
+	 */
+	void (*refused)(void *arg, const char *node, const char *reason);
 };
 
 /*

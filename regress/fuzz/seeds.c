@@ -98,6 +98,18 @@ write_goldens(void)
 	}
 }
 
+/* The length in the file's head left as it is found: it must be checked. */
+static void
+write_store(void)
+{
+	struct buf buf;
+
+	buf_init(&buf, memory, sizeof(memory));
+	buf_put_u8(&buf, 1);
+	put_store(&buf, 0);
+	seed("store", "length", &buf);
+}
+
 /* ---- state: entries ---- */
 
 static void
@@ -475,6 +487,7 @@ main(int argc, char **argv)
 	    "is written by \"make corpus\"; what else is there once broke\n"
 	    "something or reaches far, and stays.\n", 163, true);
 	write_goldens();
+	write_store();
 	write_history();
 	write_entries();
 	write_lonely();

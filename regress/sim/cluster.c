@@ -61,7 +61,7 @@ static void
 choose_settings(struct settings *s)
 {
 	settings_init(s);
-	if (sim_chance(700)) {
+	if (sim.options.quick || sim_chance(700)) {
 		s->heartbeat_ms = 50;
 		s->election_ms = 300;
 		s->lease_ms = 2000;

@@ -63,8 +63,8 @@ struct sim_options {
 	int durability;		/* -1 = the seed chooses */
 	int failover_wait;
 	bool verbose;
-	bool quiet;		/* no faults, no random delays beyond one ms */
-	int64_t fault_seconds;
+	bool quiet;		/* no random delays */
+	bool quick;		/* the short times, always */
 };
 
 struct sim_counts {

@@ -20,6 +20,8 @@
 #include "tls.h"
 
 #define TURN_MS		50
+#define EVENT_NEWS_US	10000000	/* an event this old is still news */
+#define NOT_A_MEMBER	"is not a member of cluster"
 #define TARGETS_MS	3000	/* whom to dial, while somebody is missing */
 
 int64_t
@@ -174,8 +176,16 @@ on_accept(void *arg, const struct peer_hello *hello,
 		return true;	/* no member yet: the CA's word is all */
 	member = state_member_named(&agent->state, hello->node);
 	if (member == NULL) {
-		snprintf(errmsg, ERRMSG_MAX, "\"%s\" is not a member of "
-		    "cluster \"%s\"", hello->node, agent->state.cluster);
+		snprintf(errmsg, ERRMSG_MAX, "\"%s\" " NOT_A_MEMBER
+		    " \"%s\"", hello->node, agent->state.cluster);
+		return false;
+	}
+	/* Another number than ours is believed only when we may be behind. */
+	if (hello->member_id != 0 && hello->member_id != member->id &&
+	    hello->member_id < agent->state.next_member_id) {
+		snprintf(errmsg, ERRMSG_MAX, "\"%s\" is member %u of cluster "
+		    "\"%s\", not %u", hello->node, member->id,
+		    agent->state.cluster, hello->member_id);
 		return false;
 	}
 	if (memcmp(member->key_hash, key_hash, KEY_HASH_LEN) != 0) {
@@ -203,6 +213,8 @@ on_up(void *arg, const struct peer_hello *hello)
 	link->agent_start = hello->agent_start;
 	link->lost = hello->lost;
 	link->up_since = agent->now;
+	memset(agent->refused_by, 0, sizeof(agent->refused_by));
+	agent->removed = false;
 	log_info("link", "%s is connected", hello->node);
 	agent_say(agent);
 }
@@ -217,6 +229,38 @@ on_down(void *arg, const char *node, const char *reason)
 	if (link != NULL)
 		*link = agent->links[--agent->link_count];
 	control_link_down(agent->control, node);
+	agent_wake(agent);
+}
+
+/*
+ * "Not a member" from a majority of the voters we know: this node has been
+ * removed while it was away.  One alone may merely be behind.
+ */
+static void
+on_refused(void *arg, const char *node, const char *reason)
+{
+	struct agent *agent = arg;
+	const struct state *state = &agent->state;
+	uint32_t i, voters = 0, refusing = 0;
+
+	if (strstr(reason, NOT_A_MEMBER) == NULL || agent->removed)
+		return;
+	for (i = 0; i < state->member_count; i++) {
+		const struct member *member = &state->members[i];
+
+		if (strcmp(member->name, node) == 0 && i < MEMBERS_MAX)
+			agent->refused_by[i] = member->id;
+		if (!member->voter || member->id == agent_self(agent))
+			continue;
+		voters++;
+		if (agent->refused_by[i] == member->id)
+			refusing++;
+	}
+	if (voters == 0 || refusing < quorum_majority(voters))
+		return;
+	agent->removed = true;
+	log_error("link", "this node was removed from cluster \"%s\": its "
+	    "PostgreSQL is stopped, its data is kept", state->cluster);
 	agent_wake(agent);
 }
 
@@ -324,7 +368,7 @@ int
 agent_open_links(struct agent *agent, char *errmsg)
 {
 	static const struct peer_callbacks callbacks = {
-		on_accept, on_up, on_down, on_frame
+		on_accept, on_up, on_down, on_frame, on_refused
 	};
 	char ca[CONF_PATH_MAX + 64], cert[CONF_PATH_MAX + 64];
 	char key[CONF_PATH_MAX + 64];
@@ -345,6 +389,46 @@ agent_open_links(struct agent *agent, char *errmsg)
 		return -1;
 	agent_set_targets(agent);
 	return 0;
+}
+
+/* A removed member is told so, and gets nothing more. */
+static void
+drop_strangers(struct agent *agent)
+{
+	char reason[ERRMSG_MAX];
+	unsigned i;
+
+	if (agent->peers == NULL)
+		return;
+	for (i = agent->link_count; i > 0; i--) {
+		const char *node = agent->links[i - 1].node;
+
+		if (state_member_named(&agent->state, node) != NULL)
+			continue;
+		snprintf(reason, sizeof(reason), "\"%s\" " NOT_A_MEMBER
+		    " \"%s\"", node, agent->state.cluster);
+		peers_drop(agent->peers, node, reason);
+	}
+}
+
+void
+agent_hand_over(struct agent *agent)
+{
+	uint32_t i;
+
+	if (!raftio_is_leader(agent->raftio))
+		return;
+	for (i = 0; i < agent->state.member_count; i++) {
+		const struct member *member = &agent->state.members[i];
+
+		if (!member->voter || member->id == agent_self(agent) ||
+		    !find_link_of(agent, member->name))
+			continue;
+		log_info("agree", "handing the coordinator over to %s",
+		    member->name);
+		raftio_transfer(agent->raftio, member->id);
+		return;
+	}
 }
 
 /* ---- what raftio tells ---- */
@@ -371,11 +455,15 @@ raft_applied(void *arg, const struct raft_entry *entry, uint64_t index,
 			    (state->event_first + state->event_count - 1) %
 			    EVENTS_MAX];
 
-			if (event->id != agent->last_event_said)
+			/* What a restart applies again is no news. */
+			if (event->id != agent->last_event_said &&
+			    event->time_us >= agent->start_us)
 				log_info("event", "%s", event->text);
 			agent->last_event_said = event->id;
 		}
 	}
+	if (entry->type == RAFT_ENTRY_COMMAND)
+		drop_strangers(agent);
 	agent_set_targets(agent);
 	agent_say(agent);
 }
@@ -526,6 +614,7 @@ agent_start(struct agent *agent, const struct conf *conf, uv_loop_t *loop,
 	agent->conf = *conf;
 	agent->now = monotime_now();
 	agent->start_ns = (uint64_t)agent->now.ns;
+	agent->start_us = agent_wall_us() - EVENT_NEWS_US;
 	agent->primary_heard = agent->now;
 	state_init(&agent->state);
 	lease_voter_init(&agent->voter, agent->now);

@@ -225,8 +225,10 @@ worker_line(void *arg, const char *text, bool is_error)
 	else if (strcmp(type, "progress") == 0) {
 		log_info("clone", "%s: %s", worker->name,
 		    text_of(line, "text"));
-		propose_step(agent, worker->job_id, 0, 0,
-		    text_of(line, "text"), NULL, NULL);
+		/* Undoing must not overwrite why. */
+		if (worker->step != JOB_STEP_UNDO)
+			propose_step(agent, worker->job_id, 0, 0,
+			    text_of(line, "text"), NULL, NULL);
 	} else if (strcmp(type, "finding") == 0) {
 		log_info("clone", "%s: %s: %s", worker->name,
 		    text_of(line, "level"), text_of(line, "text"));

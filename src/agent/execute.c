@@ -492,6 +492,10 @@ execute_turn(struct execute *ex)
 		return;
 	note_first_answer(agent);
 	state_order(&agent->state, agent_self(agent), &order);
+	if (agent->removed) {
+		order.kind = ORDER_LEAVE;
+		order.index = agent->state.applied;
+	}
 	take_up(ex, &order);
 	/* The promise is written while the rest goes on; the answer waits. */
 	if ((order.kind == ORDER_SEAL || order.kind == ORDER_WITNESS) &&

@@ -179,6 +179,10 @@ fork_done(struct work *work)
 	    lsn_format(node->opened_lsn, text),
 	    (long long)monotime_diff_ms(ex->agent->now, ex->order_since));
 	execute_result(ex, ORDER_DONE, "%s", "");
+	/* The sample of a standby is no news of a primary. */
+	probe_look(ex->agent->probe,
+	    (pid_t)ex->agent->node.status.postmaster_pid,
+	    (uint32_t)ex->agent->state.settings.detect_ms);
 	agent_say(ex->agent);
 }
 

@@ -196,6 +196,7 @@ on_signal(uv_signal_t *handle, int signum)
 	}
 	log_info("stop", "asked to leave (%s): stopping PostgreSQL",
 	    strsignal(signum));
+	agent_hand_over(&agent);
 	if (!uv_is_active((uv_handle_t *)&stop_timer))
 		uv_timer_start(&stop_timer, look_at_stop, 0, 20);
 }

@@ -396,6 +396,10 @@ on_refused(struct link *link, const uint8_t *data, size_t len)
 	if (wire_get_refused(&reader, reason) != 0)
 		snprintf(reason, sizeof(reason), "no reason given");
 	say_refused(link, "this node is refused by", reason);
+	if (link->node[0] != '\0' &&
+	    link->peers->callbacks.refused != NULL)
+		link->peers->callbacks.refused(link->peers->arg, link->node,
+		    reason);
 	snprintf(text, sizeof(text), "it refuses this node: %s", reason);
 	link_close(link, text);
 }
