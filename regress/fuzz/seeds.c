@@ -474,6 +474,11 @@ write_hostkey(void)
 		seed_text("hostkey", -1, i, texts[i]);
 }
 
+static const char readme[] =
+    "Inputs that the fuzzers begin with, a folder for each.  seed-* is\n"
+    "written by \"make corpus\"; whatever else is there once broke\n"
+    "something, or reaches far, and stays.\n";
+
 int
 main(int argc, char **argv)
 {
@@ -482,10 +487,7 @@ main(int argc, char **argv)
 		return 64;
 	}
 	top = argv[1];
-	write_file("fuzz/corpus", "README",
-	    "Inputs that the fuzzers begin with, a folder for each.  seed-*\n"
-	    "is written by \"make corpus\"; what else is there once broke\n"
-	    "something or reaches far, and stays.\n", 163, true);
+	write_file("fuzz/corpus", "README", readme, sizeof(readme) - 1, true);
 	write_goldens();
 	write_store();
 	write_history();

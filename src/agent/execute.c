@@ -30,6 +30,7 @@ on_again(uv_timer_t *timer)
 void
 execute_again(struct execute *ex, uint32_t in_ms)
 {
+	ex->again_asked = true;
 	if (!uv_is_closing((uv_handle_t *)&ex->again))
 		uv_timer_start(&ex->again, on_again, in_ms, 0);
 }
@@ -133,9 +134,13 @@ sql_done(void *arg, const char *error, int row_count, int column_count,
 
 	ex->busy = NULL;
 	ex->agent->now = monotime_now();
+	ex->again_asked = false;
 	if (sql->run == ex->run)
 		sql->done(ex, error, row_count, column_count, rows);
 	free(sql);
+	/* The next step follows at once, unless this one is to be repeated. */
+	if (!ex->again_asked)
+		execute_again(ex, 0);
 }
 
 void

@@ -27,7 +27,7 @@ struct in_force {
 
 /* Where a run of several SQL steps stands; 0 = not begun. */
 struct seal_run {
-	int step;
+	int step, said;
 	uint64_t epoch;
 	monotime_t begun;
 	uint32_t timeline;
@@ -36,7 +36,7 @@ struct seal_run {
 };
 
 struct promote_run {
-	int step;
+	int step, said;			/* said: logged, plus one */
 	uint64_t epoch;
 	monotime_t begun;
 };
@@ -65,7 +65,7 @@ struct execute {
 	monotime_t busy_since;
 	uint64_t run;			/* rises when the order changes */
 	uv_timer_t again;		/* a look sooner than the next turn */
-	bool again_closed;
+	bool again_asked;
 	struct in_force in_force;
 	struct seal_run seal;
 	struct promote_run promote;

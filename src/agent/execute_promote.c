@@ -222,6 +222,12 @@ promote_turn(struct execute *ex)
 		guarded_kill(agent, "promotion without a lease");
 		return;
 	}
+	if (ex->promote.said != ex->promote.step + 1) {
+		ex->promote.said = ex->promote.step + 1;
+		log_debug("promote", "step %d after %lld ms",
+		    ex->promote.step, (long long)monotime_diff_ms(
+		    monotime_now(), ex->order_since));
+	}
 	switch (ex->promote.step) {
 	case PROMOTE_BEGIN:
 		if (!fence_may_write(agent, ex->order.epoch)) {

@@ -234,6 +234,12 @@ seal_turn(struct execute *ex)
 		guarded_kill(ex->agent, "the seal could not be verified");
 		return;
 	}
+	if (ex->seal.said != ex->seal.step) {
+		ex->seal.said = ex->seal.step;
+		log_debug("seal", "step %d after %lld ms", ex->seal.step,
+		    (long long)monotime_diff_ms(monotime_now(),
+		    ex->seal.begun));
+	}
 	switch (ex->seal.step) {
 	case SEAL_EFFECTIVE:
 		check_effective(ex);
