@@ -78,6 +78,7 @@ struct agent {
 	struct state state;		/* written by raftio only */
 	struct raftio *raftio;
 	bool lost_state;	/* was a member: needs a new identity */
+	monotime_t current_since;	/* nothing of the log is missing */
 	bool removed;		/* a majority says "not a member" */
 	uint32_t refused_by[MEMBERS_MAX];
 	monotime_t targets_set;

@@ -20,6 +20,7 @@
 #include "tls.h"
 
 #define TURN_MS		50
+#define CURRENT_MS	2000	/* caught up for so long: nothing is missing */
 #define EVENT_NEWS_US	10000000	/* an event this old is still news */
 #define NOT_A_MEMBER	"is not a member of cluster"
 #define TARGETS_MS	3000	/* whom to dial, while somebody is missing */
@@ -93,6 +94,50 @@ agent_send(struct agent *agent, uint32_t member_id, uint8_t type,
 	return peers_send(agent->peers, name, type, data, len);
 }
 
+/*
+ * Is our state the cluster's, or may it be behind?  While a node catches up,
+ * its state goes through times in which today's members were strangers.
+ */
+static void
+follow_currency(struct agent *agent)
+{
+	const struct raft *raft = raftio_raft(agent->raftio);
+
+	if (raft->leader == RAFT_NOBODY ||
+	    agent->state.applied != raft_last_index(raft))
+		agent->current_since = monotime_never();
+	else if (monotime_is_never(agent->current_since))
+		agent->current_since = agent->now;
+}
+
+static bool
+is_current(const struct agent *agent)
+{
+	return raftio_may_decide(agent->raftio) ||
+	    (!monotime_is_never(agent->current_since) && monotime_diff_ms(
+	    agent->now, agent->current_since) > CURRENT_MS);
+}
+
+/* A removed member is told so, and gets nothing more. */
+static void
+drop_strangers(struct agent *agent)
+{
+	char reason[ERRMSG_MAX];
+	unsigned i;
+
+	if (agent->peers == NULL || !is_current(agent))
+		return;
+	for (i = agent->link_count; i > 0; i--) {
+		const char *node = agent->links[i - 1].node;
+
+		if (state_member_named(&agent->state, node) != NULL)
+			continue;
+		snprintf(reason, sizeof(reason), "\"%s\" " NOT_A_MEMBER
+		    " \"%s\"", node, agent->state.cluster);
+		peers_drop(agent->peers, node, reason);
+	}
+}
+
 /* ---- the turn ---- */
 
 static void
@@ -112,6 +157,8 @@ agent_turn(struct agent *agent)
 			    (uint32_t)agent->state.settings.detect_ms);
 		say_look_at_primary(agent);
 		fence_renew(agent);
+		follow_currency(agent);
+		drop_strangers(agent);
 		if (agent->link_count + 1 < agent->state.member_count &&
 		    monotime_diff_ms(agent->now, agent->targets_set) >
 		    TARGETS_MS)
@@ -175,6 +222,8 @@ on_accept(void *arg, const struct peer_hello *hello,
 	if (agent->state.member_count == 0)
 		return true;	/* no member yet: the CA's word is all */
 	member = state_member_named(&agent->state, hello->node);
+	if (member == NULL && !is_current(agent))
+		return true;
 	if (member == NULL) {
 		snprintf(errmsg, ERRMSG_MAX, "\"%s\" " NOT_A_MEMBER
 		    " \"%s\"", hello->node, agent->state.cluster);
@@ -391,26 +440,6 @@ agent_open_links(struct agent *agent, char *errmsg)
 	return 0;
 }
 
-/* A removed member is told so, and gets nothing more. */
-static void
-drop_strangers(struct agent *agent)
-{
-	char reason[ERRMSG_MAX];
-	unsigned i;
-
-	if (agent->peers == NULL)
-		return;
-	for (i = agent->link_count; i > 0; i--) {
-		const char *node = agent->links[i - 1].node;
-
-		if (state_member_named(&agent->state, node) != NULL)
-			continue;
-		snprintf(reason, sizeof(reason), "\"%s\" " NOT_A_MEMBER
-		    " \"%s\"", node, agent->state.cluster);
-		peers_drop(agent->peers, node, reason);
-	}
-}
-
 void
 agent_hand_over(struct agent *agent)
 {
@@ -462,8 +491,6 @@ raft_applied(void *arg, const struct raft_entry *entry, uint64_t index,
 			agent->last_event_said = event->id;
 		}
 	}
-	if (entry->type == RAFT_ENTRY_COMMAND)
-		drop_strangers(agent);
 	agent_set_targets(agent);
 	agent_say(agent);
 }

@@ -12,6 +12,7 @@
 
 #include "agent.h"
 #include "control.h"
+#include "control_internal.h"
 #include "execute.h"
 #include "liveness.h"
 
@@ -41,8 +42,8 @@ warn(struct status *s, bool degrades, const char *command,
 		strcat(text, ".");
 	if (degrades)
 		s->degraded = true;
-	json_array_append_new(s->warnings, json_pack("{s:s,s:o}", "text",
-	    text, "command", command != NULL ? json_string(command) :
+	json_array_append_new(s->warnings, json_pack("{s:o,s:o}", "text",
+	    control_text(text), "command", command != NULL ? json_string(command) :
 	    json_null()));
 }
 
@@ -229,7 +230,7 @@ add_heard(struct status *s, json_t *node, const struct member *member,
 	json_object_set_new(node, "pending_restart",
 	    json_boolean(r->pending_restart));
 	json_object_set_new(node, "message", r->message[0] != '\0' ?
-	    json_string(r->message) : json_null());
+	    control_text(r->message) : json_null());
 }
 
 static void
