@@ -44,6 +44,46 @@ is_async(void)
 
 /* ---- what the cluster agreed ---- */
 
+/*
+ * A promotion was agreed: is it true, on the disks, that a majority of the
+ * voters has promised, and enough of the newest cover or its primary?
+ */
+static void
+check_sealed_in_fact(const struct state *before, const struct state *now)
+{
+	const struct reign *reign = state_reign(now);
+	const struct cover *cover;
+	uint32_t i, voters = 0, promised = 0, holders = 0;
+	const struct node *node;
+
+	if (reign->lossy || before->cover_count == 0)
+		return;
+	for (i = 0; i < before->member_count; i++) {
+		if (!before->members[i].voter)
+			continue;
+		voters++;
+		promised += sim.nodes[before->members[i].id - 1]->
+		    io.disk.promise >= reign->epoch;
+	}
+	if (promised < voters / 2 + 1)
+		sim_fail("seal", "epoch %llu is promoted for while %u of %u "
+		    "voters have promised", (unsigned long long)reign->epoch,
+		    promised, voters);
+	cover = &before->covers[before->cover_count - 1];
+	node = node_of(cover->primary_id);
+	if (is_async() || cover->k == 0 || cover->k > cover->count ||
+	    cover->next_begin.value != 0 ||
+	    node->io.disk.promise >= reign->epoch)
+		return;
+	for (i = 0; i < cover->count; i++)
+		holders += node_of(cover->names[i].member_id)->
+		    io.disk.promise >= reign->epoch;
+	if (holders + cover->k <= cover->count)
+		sim_fail("seal", "epoch %llu is promoted for while %u of the "
+		    "%u in the cover have promised",
+		    (unsigned long long)reign->epoch, holders, cover->count);
+}
+
 void
 check_truth(struct node *node)
 {
@@ -62,6 +102,14 @@ check_truth(struct node *node)
 			    (unsigned long long)now->reigns[i].epoch,
 			    (unsigned long long)reign->epoch);
 	}
+	if (reign != NULL && state_reign(before) != NULL &&
+	    reign->epoch == state_reign(before)->epoch &&
+	    reign->timeline != state_reign(before)->timeline)
+		sim_fail("timelines", "epoch %llu was to open timeline %u, "
+		    "but opened %u", (unsigned long long)reign->epoch,
+		    state_reign(before)->timeline, reign->timeline);
+	if (now->promote_index > before->promote_index)
+		check_sealed_in_fact(before, now);
 	if (before->seal < now->seal)
 		sim.counts.seals++;
 	if (sim.options.verbose && now->event_count > 0 &&

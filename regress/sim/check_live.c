@@ -6,11 +6,16 @@
 
 #include <stdio.h>
 
-/* Left to the operator: a rewind that broke off half-way. */
+/*
+ * Left to the operator, to be cloned again: a rewind that broke off half-way,
+ * a timeline that is in no ledger.
+ */
 static bool
 is_stranded(const struct node *node)
 {
-	return node->act.rewind_failed || node->pgdisk.broken;
+	return node->act.rewind_failed || node->pgdisk.broken ||
+	    state_epoch_of_timeline(sim.truth,
+	    wal_get(node->pgdisk.flushed)->timeline) == 0;
 }
 
 static bool

@@ -302,6 +302,8 @@ start_write(struct node *node)
 	node->io.writing = true;
 	if (!sim.options.quiet && !sim.calm && sim_chance(2))
 		takes = sim_between(SECOND / 2, 2 * SECOND);
+	if (node->disk_slow > takes)
+		takes = node->disk_slow;
 	sim_plan(takes, written, node, LAYER_AGENT)->a = !sim.options.quiet &&
 	    !sim.calm && sim_chance(1);
 }

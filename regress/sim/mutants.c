@@ -19,7 +19,7 @@
 
 #include "mutant.h"
 
-#define SECONDS_MAX	60	/* of seeds for one rule */
+#define SECONDS_MAX	40	/* of seeds for one rule */
 
 static const struct {
 	const char *name, *rule;
@@ -74,6 +74,7 @@ static const struct {
 	{ "last-round", "no seal that could not be followed", false },
 	{ "burnt-once", "a promotion that failed is burnt", false },
 	{ "burnt-timelines", "the ledger keeps burnt timelines", false },
+	{ "used-timelines", "... and what was opened against it", false },
 	{ "fork-compared", "WAL beyond the fork is rewound", false },
 
 	{ "lease-margin", "voters wait a fifth longer", false },

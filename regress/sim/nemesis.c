@@ -215,6 +215,17 @@ slow_replay(void)
 }
 
 static void
+slow_disk(void)
+{
+	struct node *node = anybody();
+
+	node->disk_slow = sim_chance(500) ? 0 :
+	    sim_between(50 * MS, 700 * MS);
+	sim_say(node, "every write takes %lld ms",
+	    (long long)(node->disk_slow / MS));
+}
+
+static void
 long_checkpoint(void)
 {
 	pg_checkpoint(somebody(), sim_between(200 * MS, 4 * SECOND));
@@ -291,7 +302,8 @@ static const struct {
 	{ kill_postgres, 12 }, { partition, 8 }, { isolate, 14 },
 	{ cut_one_link, 8 }, { bad_network, 6 }, { freeze_agent, 10 },
 	{ freeze_host, 6 }, { hang_postgres, 5 }, { slow_replay, 8 },
-	{ long_checkpoint, 6 }, { order_job, 8 }, { change_setting, 4 },
+	{ long_checkpoint, 6 }, { slow_disk, 5 }, { order_job, 8 },
+	{ change_setting, 4 },
 };
 
 static void
@@ -330,6 +342,7 @@ nemesis_end(void)
 	for (i = 0; i < sim.node_count; i++) {
 		node_boot_host(sim.nodes[i]);
 		node_start_agent(sim.nodes[i]);
+		sim.nodes[i]->disk_slow = 0;
 		pg_set_replay(sim.nodes[i], false, 0);
 	}
 }

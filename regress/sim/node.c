@@ -306,7 +306,7 @@ fill_lease(const struct node *node, uint8_t type, struct lease_message *m)
 		m->lsn = node->sample.flush;
 	m->stamp_ns = node_local(node);	/* read before it is sent */
 	if (RULE_OFF("lease-stamp-at-send"))
-		m->stamp_ns += node->state->settings.lease_ms * MS / 5;
+		m->stamp_ns += node->state->settings.lease_ms * MS / 2;
 }
 
 void

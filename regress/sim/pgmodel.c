@@ -109,13 +109,22 @@ replay(struct sim_event *event)
 	pg->replay_planned = false;
 	if (pg->run != PG_RECOVERY || (pg->paused && pg->consistent))
 		return;
+	/* After a start, readers come before the end of what lies there. */
+	if (!pg->consistent && wal_lsn(pg->replayed) <
+	    wal_lsn(node->pgdisk.min_recovery))
+		pg->replayed = wal_at(node->pgdisk.flushed,
+		    wal_lsn(node->pgdisk.min_recovery));
 	/* Only what is flushed is replayed. */
-	pg->replayed = node->pgdisk.flushed;
+	else if (pg->consistent)
+		pg->replayed = node->pgdisk.flushed;
 	if (!pg->consistent && wal_lsn(pg->replayed) >=
 	    wal_lsn(node->pgdisk.min_recovery)) {
 		pg->consistent = true;
 		node->pgdisk.timeline = wal_get(pg->replayed)->timeline;
 		sim_say(node, "PostgreSQL accepts readers");
+		pg->replay_planned = true;
+		sim_plan(sim_delay(40 * MS, 2 * SECOND), replay, node,
+		    LAYER_PG);
 	}
 	promote_when_replayed(node);
 	pgstream_look(node, MS);

@@ -313,16 +313,67 @@ seal_that_could_not_succeed(void)
 {
 	struct node *down;
 
-	world(3, DURABILITY_REQUIRED, FAILOVER_WAIT_SEAL);
+	world(5, DURABILITY_REQUIRED, FAILOVER_WAIT_SEAL);
 	down = standby(0) == coordinator() ? standby(1) : standby(0);
 	set("sync_leave", 600000);
 	run_ms(200);
 	node_kill_agent(down);
-	node_freeze_host(primary(), 800 * MS, false);
+	node_freeze_host(primary(), 900 * MS, false);
 	run_ms(3000);
 	expect(sim.truth->seal == 0, "no seal that nobody could follow");
 	end_well();
 	expect(state_reign(sim.truth)->epoch == 1, "the primary came back");
+}
+
+/* A standby whose agent is silent could not be sealed: it leaves the set. */
+static void
+silent_standby(void)
+{
+	struct node *silent;
+
+	world(3, DURABILITY_PREFERRED, FAILOVER_WAIT_SEAL);
+	silent = standby(0) == coordinator() ? standby(1) : standby(0);
+	node_kill_agent(silent);
+	run_ms(2000);
+	expect(sim.truth->sync.count == 1 && sim.truth->sync_settled,
+	    "the silent one has left the set");
+	end_well();
+}
+
+/* Degraded: what was acknowledged alone is on the primary alone. */
+static void
+degraded_primary_vanishes(void)
+{
+	struct node *a, *b, *old;
+
+	world(3, DURABILITY_PREFERRED, FAILOVER_WAIT_SEAL);
+	old = primary();
+	a = standby(0);
+	b = standby(1);
+	a->pg.hung_until = b->pg.hung_until = sim.now + 3 * SECOND;
+	run_ms(2900);
+	expect(sim.truth->sync.k == 0, "async since");
+	node_crash_host(old);
+	run_ms(5000);
+	expect(sim.truth->seal == 0, "nobody but the old primary may lead");
+	end_well();
+	expect(primary() == old, "the old primary leads");
+}
+
+/* The answer to a seal waits for the promise on a disk that is slow. */
+static void
+slow_promise(void)
+{
+	uint32_t i;
+
+	world(3, DURABILITY_PREFERRED, FAILOVER_WAIT_SEAL);
+	order_failover(0);
+	until(is_sealing, 2000, "a seal");
+	for (i = 0; i < sim.node_count; i++)
+		if (sim.nodes[i] != coordinator())
+			sim.nodes[i]->disk_slow = 400 * MS;
+	run_ms(3000);
+	end_well();
 }
 
 /* B5: the candidate dies after its promotion, before anybody follows it. */
@@ -362,6 +413,50 @@ burnt_timeline(void)
 	run_ms(3000);
 	end_well();
 	expect(state_reign(sim.truth)->epoch >= 3, "the promotion is burnt");
+}
+
+/* C1: a history file that nobody knows of: another timeline is chosen. */
+static void
+unknown_history(void)
+{
+	uint32_t i;
+
+	world(3, DURABILITY_PREFERRED, FAILOVER_WAIT_SEAL);
+	for (i = 0; i < sim.node_count; i++)
+		pg_add_history(&sim.nodes[i]->pgdisk, 2, 1);
+	order_failover(0);
+	run_ms(3000);
+	end_well();
+	expect(state_reign(sim.truth)->epoch >= 3,
+	    "a promotion to an unexpected timeline is burnt");
+}
+
+/*
+ * A6: a standby that restarted has not replayed what it acknowledged, and
+ * the other one lags behind.
+ */
+static void
+restarted_standby(void)
+{
+	struct node *old, *full, *behind;
+
+	world(3, DURABILITY_PREFERRED, FAILOVER_WAIT_SEAL);
+	old = primary();
+	full = standby(0);
+	behind = standby(1);
+	set("sync_leave", 600000);
+	run_ms(100);
+	pg_set_replay(full, true, 0);
+	behind->pg.hung_until = sim.now + 600 * MS;
+	run_ms(500);
+	pg_kill(full);
+	guard_child_ended(full, false);
+	run_ms(20);
+	pg_kill(old);
+	guard_child_ended(old, false);
+	node_kill_agent(old);
+	run_ms(4000);
+	end_well();
 }
 
 /* ---- the synchronous set ---- */
@@ -458,6 +553,7 @@ voters_restart(void)
 	world(3, DURABILITY_ASYNC, FAILOVER_WAIT_LEASE);
 	old = primary();
 	isolate(old, true);
+	node_kill_agent(old);	/* only its guard ends it */
 	run_ms(100);
 	for (i = 0; i < sim.node_count; i++)
 		if (sim.nodes[i] != old) {
@@ -536,19 +632,38 @@ everything_reboots(void)
 	end_well();
 }
 
-/* The bad case of "restarted in place": its log holds what it applied. */
+static bool
+is_list_back(void)
+{
+	return sim.truth->sync.k > 0 &&
+	    primary()->act.in_force.sync_version == sim.truth->sync_version;
+}
+
+static bool is_list_settled(void) { return sim.truth->sync_settled; }
+
+/*
+ * The primary took a list into force, the cover rests on it, and a restart
+ * finds the entry in its log but does not know it to be committed.
+ */
 static void
 restart_with_an_old_list(void)
 {
 	struct node *old;
+	uint32_t i;
 
 	world(3, DURABILITY_PREFERRED, FAILOVER_WAIT_SEAL);
 	old = primary();
-	run_ms(300);
-	node_kill_agent(old);
-	pg_kill(old);
-	guard_child_ended(old, false);
-	node_start_agent(old);
+	standby(0)->pg.hung_until = sim.now + 3 * SECOND;
+	standby(1)->pg.hung_until = sim.now + 3 * SECOND;
+	run_ms(2900);
+	expect(sim.truth->sync.k == 0, "async since");
+	until(is_list_back, 5000, "a list again");
+	for (i = 0; i < sim.node_count; i++)
+		sim.cut[i][old->index] = i != old->index;
+	until(is_list_settled, 1000, "the list is confirmed");
+	node_crash_host(old);
+	net_heal();
+	node_boot_host(old);
 	run_ms(3000);
 	end_well();
 }
@@ -564,7 +679,9 @@ static const struct {
 	S(false_alarm_lagging), S(false_alarm_paused),
 	S(seal_without_coordinator), S(primary_dies), S(host_vanishes),
 	S(standby_then_primary), S(seal_that_could_not_succeed),
-	S(candidate_dies), S(burnt_timeline), S(set_changes_0),
+	S(silent_standby), S(degraded_primary_vanishes), S(slow_promise),
+	S(scenario_rules), S(candidate_dies), S(burnt_timeline),
+	S(unknown_history), S(restarted_standby), S(set_changes_0),
 	S(set_changes_1), S(set_changes_2), S(deaf_checkpointer), S(k_rises),
 	S(cut_off_async), S(cut_off_lease), S(voters_restart),
 	S(agent_of_primary_dies), S(switchover), S(switchover_target_dies),

@@ -418,6 +418,7 @@ struct node {
 	struct pg pg;
 	struct guard guard;
 	bool rewind_marker;		/* outside PGDATA, durable */
+	int64_t disk_slow;		/* every write of its store takes */
 	int64_t rewound_at;
 
 	/* the agent; all of it is lost with the process */
@@ -543,6 +544,9 @@ void	check_say_sick(void);
 /* run.c: one seed from beginning to end; true when all held */
 bool	run_random(const struct sim_options *options,
 	    struct sim_counts *counts, char *failure, size_t size);
+
+/* scenario_rules.c */
+void	scenario_rules(void);
 
 /* scenario.c: scripted schedules; how many, and one of them */
 uint32_t scenario_count(void);

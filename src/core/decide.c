@@ -594,15 +594,31 @@ wait_for_standbys(const struct facts *f, uint32_t winner,
 	return true;
 }
 
+/*
+ * Newer than every one ever intended, and than what a node may have opened
+ * that found a history file of elsewhere.
+ */
 static uint32_t
-next_timeline(const struct state *state)
+next_timeline(const struct facts *f)
 {
+	const struct state *state = f->state;
 	uint32_t i, newest = 0;
 
 	for (i = 0; i < state->reign_count; i++)
 		if (state->reigns[i].timeline > newest &&
 		    (state->reigns[i].opened || !RULE_OFF("burnt-timelines")))
 			newest = state->reigns[i].timeline;
+	for (i = 0; i < MEMBERS_MAX; i++) {
+		const struct report *report =
+		    &f->in->view->hearings[i].report;
+
+		if (RULE_OFF("used-timelines"))
+			break;
+		if (report->timeline > newest)
+			newest = report->timeline;
+		if (report->opened_timeline > newest)
+			newest = report->opened_timeline;
+	}
 	return newest + 1;
 }
 
@@ -638,7 +654,7 @@ row_promote(const struct facts *f, struct decision *d, struct trace *trace)
 	d->command.u.promote.primary_id = best.member_id;
 	d->command.u.promote.primary_incarnation =
 	    state_member(f->state, best.member_id)->incarnation;
-	d->command.u.promote.timeline = next_timeline(f->state);
+	d->command.u.promote.timeline = next_timeline(f);
 	d->command.u.promote.lossy = overridden;
 	d->command.u.promote.position = best.position;
 	next_sync(f, best.member_id, &d->command.u.promote.sync);

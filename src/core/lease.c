@@ -17,7 +17,7 @@ static int64_t
 voter_wait_ms(uint32_t lease_ms)
 {
 	if (RULE_OFF("lease-margin"))
-		return (int64_t)lease_ms - lease_ms / 10;
+		return (int64_t)lease_ms / 2;
 	return (int64_t)lease_ms + lease_ms / 5;
 }
 

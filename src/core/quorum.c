@@ -114,6 +114,8 @@ quorum_cover_is_met(const struct cover *cover,
 	    (uint32_t)cover->count + 1 - cover->k;
 	if (RULE_OFF("cover-majority") && needed > 1)
 		needed = 1;
+	if (RULE_OFF("alone-means-alone") && cover->k == 0)
+		needed = 0;
 	if (proof == NULL && (cover->k > 0 || RULE_OFF("alone-means-alone")) &&
 	    in_cover >= needed)
 		proof = "enough";
