@@ -78,6 +78,7 @@ struct agent {
 	struct state state;		/* written by raftio only */
 	struct raftio *raftio;
 	bool lost_state;	/* was a member: needs a new identity */
+	uint64_t log_at_start;		/* last entry in the own log then */
 	monotime_t current_since;	/* nothing of the log is missing */
 	bool removed;		/* a majority says "not a member" */
 	uint32_t refused_by[MEMBERS_MAX];
@@ -147,6 +148,11 @@ int	agent_send(struct agent *agent, uint32_t member_id, uint8_t type,
 /* Starts the peer links once the PKI is there. */
 int	agent_open_links(struct agent *agent, char *errmsg);
 void	agent_set_targets(struct agent *agent);
+/*
+ * True until everything that stood in the own log at the start is applied:
+ * orders may be older than what this node has promised or agreed to.
+ */
+bool	agent_is_behind(const struct agent *agent);
 /* Leaving: a coordinator lets another voter take over first. */
 void	agent_hand_over(struct agent *agent);
 int64_t	agent_wall_us(void);

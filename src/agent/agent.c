@@ -110,6 +110,16 @@ follow_currency(struct agent *agent)
 		agent->current_since = agent->now;
 }
 
+bool
+agent_is_behind(const struct agent *agent)
+{
+	uint64_t last = raft_last_index(raftio_raft(agent->raftio));
+
+	if (last > agent->log_at_start)
+		last = agent->log_at_start;
+	return agent->state.applied < last;
+}
+
 static bool
 is_current(const struct agent *agent)
 {
@@ -591,6 +601,7 @@ open_store(struct agent *agent, char *errmsg)
 	if (agent->raftio == NULL)
 		goto out;
 	agent->voter.promise = raftio_kept_promise(agent->raftio);
+	agent->log_at_start = raft_last_index(raftio_raft(agent->raftio));
 	result = 0;
 out:
 	free(body);

@@ -260,7 +260,8 @@ gather(struct execute *ex, struct step_facts *f)
 	    strcmp(node->control.state, "in archive recovery") == 0;
 	f->given_up = node->released_epoch == ex->order.epoch &&
 	    ex->order.index <= node->released_index;
-	f->may_write = fence_may_write(agent, ex->order.epoch);
+	f->may_write = fence_may_write(agent, ex->order.epoch) &&
+	    !agent_is_behind(agent);
 	f->promise = raftio_kept_promise(agent->raftio);
 	if (agent->conf.has_postgresql)
 		gather_standby(ex, f);

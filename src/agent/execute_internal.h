@@ -19,6 +19,8 @@ struct in_force {
 	uint32_t upstream_id;		/* 0 = none */
 	char upstream[ADDRESS_MAX_LEN + 1];
 	char sync[1024];		/* synchronous_standby_names */
+	bool waits;			/* backends have been seen to wait for
+					 * it, or it stood at the start */
 	uint64_t hba_hash;		/* of the members' addresses */
 	uint64_t slots_hash;
 	bool role_made;			/* replication role, this server */

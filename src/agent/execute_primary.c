@@ -253,6 +253,8 @@ primary_turn(struct execute *ex)
 		primary_make_slots(ex, false);
 		return;
 	}
+	if (agent_is_behind(agent))
+		return;
 	if (ex->in_force.sync_version != ex->order.sync_version) {
 		execute_result(ex, ORDER_RUNNING, "%s", "");
 		sync_turn(ex);

@@ -204,7 +204,8 @@ promote_turn(struct execute *ex)
 
 	if (ex->promote.epoch != ex->order.epoch) {
 		/* After a restart of the agent nobody knows how far it got. */
-		if (agent->node.sealed_epoch != ex->order.epoch) {
+		if (agent->node.sealed_epoch != ex->order.epoch ||
+		    !agent->node.has_position) {
 			execute_result(ex, ORDER_FAILED, "this agent did not "
 			    "seal epoch %llu itself",
 			    (unsigned long long)ex->order.epoch);

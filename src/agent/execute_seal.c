@@ -17,6 +17,15 @@
 #define SEAL_DEADLINE_MS	500	/* then the guard makes it true */
 #define QUIET_MS		20
 
+/*
+ * pg_control lags behind, and after a restart of the agent nobody remembers
+ * what was received last: the names of the WAL files say it as well.
+ */
+#define TIMELINE_OF_WAL							\
+	"greatest((pg_control_checkpoint()).timeline_id, "		\
+	"(SELECT max(('x' || substr(name, 1, 8))::bit(32)::int) "	\
+	"FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'))"
+
 enum seal_step {
 	SEAL_BEGIN,		/* files without upstream, reload */
 	SEAL_EFFECTIVE,		/* a session says the values are empty */
@@ -191,9 +200,9 @@ check_position(struct execute *ex)
 {
 	execute_sql(ex, "seal: position", ex->agent->node.has_parked ?
 	    "SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), "
-	    "(pg_control_checkpoint()).timeline_id, true" :
+	    TIMELINE_OF_WAL ", true" :
 	    "SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), "
-	    "(pg_control_checkpoint()).timeline_id, "
+	    TIMELINE_OF_WAL ", "
 	    "coalesce((SELECT wait_event IN ('RecoveryWalStream', "
 	    "'RecoveryRetrieveRetryInterval') FROM pg_stat_activity "
 	    "WHERE backend_type = 'startup'), false) "

@@ -174,6 +174,7 @@ start_done(struct work *work)
 		return;
 	}
 	now_in_force(work);
+	ex->in_force.waits = work->sync[0] != '\0';
 	log_info("act", "PostgreSQL started as %s, postmaster %d",
 	    work->standby ? "standby" : "primary",
 	    (int)ex->agent->node.status.postmaster_pid);

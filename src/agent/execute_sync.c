@@ -78,6 +78,8 @@ written(struct work *work)
 	}
 	ex->in_force.known = true;
 	memcpy(ex->in_force.sync, work->sync, sizeof(ex->in_force.sync));
+	if (work->sync[0] == '\0')
+		ex->in_force.waits = false;
 	ex->in_force.hba_hash = work->hba_hash;
 	ex->sync.step = ex->sync.step == SYNC_DUMMY ? SYNC_WAITER :
 	    SYNC_CATCH_UP;
@@ -137,6 +139,7 @@ waiting_done(struct execute *ex, const char *error, int row_count,
 	(void)column_count;
 	(void)rows;
 	if (error == NULL && row_count > 0) {
+		ex->in_force.waits = true;
 		sync_text(ex, &ex->order.sync, text, sizeof(text));
 		write_list(ex, SYNC_LIST, text);
 		return;
@@ -243,10 +246,14 @@ begin(struct execute *ex)
 
 	sync_text(ex, &ex->order.sync, text, sizeof(text));
 	snprintf(dummy, sizeof(dummy), "ANY 1 (\"%s\")", SYNC_DUMMY_NAME);
-	if (strcmp(text, ex->in_force.sync) == 0)
-		ex->sync.step = SYNC_CATCH_UP;
-	else if (ex->in_force.sync[0] == '\0' && text[0] != '\0')
+	/*
+	 * Nobody has seen a commit wait under this server, or the agent that
+	 * did is gone: through the dummy once more.
+	 */
+	if (text[0] != '\0' && !ex->in_force.waits)
 		write_list(ex, SYNC_DUMMY, dummy);
+	else if (strcmp(text, ex->in_force.sync) == 0)
+		ex->sync.step = SYNC_CATCH_UP;
 	else
 		write_list(ex, SYNC_LIST, text);
 	if (ex->busy == NULL)
