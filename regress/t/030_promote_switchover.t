@@ -27,7 +27,10 @@ ok($ledger->wait_more(20, 30), 'a client writes');
 sub
 reign
 {
-	my $status = $t->status // return 'none';
+	# A new coordinator has to hear of every node first.
+	my $status = $t->wait_status(sub {
+		return !grep { !defined $_->{timeline} } @{$_[0]{nodes}};
+	}, 20, 'a word of every node') // return 'none';
 
 	return join ' ', $status->{primary} // '-', $status->{epoch},
 	    map { "$_->{name}:$_->{role}:" . ($_->{timeline} // '?') }
